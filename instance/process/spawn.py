@@ -1,0 +1,39 @@
+"""Starting mysqld on the mounted my.cnf, whatever for: its output goes into our log, its parent restarts it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from cnmysql.errors import Terminal
+from instance.process.logpipe import LogPipe
+from instance.process.reaper import Child, Reaper
+from instance.settings import Settings, child_environment
+
+
+class CannotRun(Terminal):
+    """There is no process; the message says why."""
+
+
+def spawn(
+    reaper: Reaper,
+    settings: Settings,
+    arguments: Sequence[str],
+    *,
+    inherited: Sequence[int | None] = (),
+    on_line: Callable[[str], None] | None = None,
+) -> tuple[Child, LogPipe]:
+    """Start it with these arguments. `inherited`: descriptors it gets besides its output. Raises CannotRun."""
+    pipe = LogPipe("mysqld", on_line)
+    try:
+        child = reaper.spawn(
+            [settings.mysqld, f"--defaults-file={settings.paths.config_file}", *arguments],
+            stdout=pipe.stdout,
+            stderr=pipe.stderr,
+            env=child_environment(),
+            pass_fds=tuple(fd for fd in inherited if fd is not None),
+        )
+    except OSError as error:
+        pipe.discard()
+        raise CannotRun(f"cannot run {settings.mysqld}: {error.strerror}") from error
+    pipe.started()
+    return child, pipe

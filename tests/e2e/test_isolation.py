@@ -1,0 +1,119 @@
+"""Names that look alike never meet, and what is deleted leaves nothing behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pymysql
+import pytest
+
+from cnmysql import names
+from tests.support import bed, visitors
+from tests.support.cluster import Cluster, fresh_namespace
+from tests.support.kube import Kube, eventually
+
+MakeCluster = Callable[..., Cluster]
+
+
+def test_same_name_in_two_namespaces_and_a_prefix_in_one(kube: Kube, make_cluster: MakeCluster) -> None:
+    with kube.namespace(fresh_namespace("isolation-other")) as other:
+        db, longer, twin = make_cluster("db"), make_cluster("db-1"), Cluster(kube, other, "db")
+        for cluster in (db, longer, twin):
+            cluster.create(2)
+        for cluster in (db, longer, twin):
+            cluster.wait_ready(2, 180)
+        assert set(db.pods()) == {"db-1", "db-2"}
+        assert set(longer.pods()) == {"db-1-1", "db-1-2"}
+        for cluster in (db, longer, twin):
+            cluster.control(
+                cluster.primary,
+                f"CREATE TABLE app.of_{cluster.name.replace('-', '_')}_{cluster.ns[:9].replace('-', '_')} (a INT)",
+            )
+            cluster.wait_caught_up()
+        tables = {(c.ns, c.name): c.control(c.replicas[0], "SHOW TABLES FROM app") for c in (db, longer, twin)}
+        assert len(set(tables.values())) == 3
+        assert all(len(t.split()) == 1 for t in tables.values())
+        assert db.routed("rw") == {"db-1"}
+        assert longer.routed("rw") == {"db-1-1"}
+        with pytest.raises(pymysql.err.OperationalError):
+            twin.query("db-1", "DO 1", login=db.app)
+
+
+def test_delete_right_after_create_leaves_nothing(kube: Kube, make_cluster: MakeCluster) -> None:
+    cluster = make_cluster().create(3, storage={"size": "1Gi", "whenDeleted": "Delete"})
+    cluster.delete()
+    kinds = (
+        "Cluster", "Pod", "PersistentVolumeClaim", "Service", "Secret", "ServiceAccount", "Role", "RoleBinding",
+        "Lease", "Certificate", "Issuer",
+    )  # fmt: skip
+
+    def left() -> list[str]:
+        return [
+            f"{kind}/{item['metadata']['name']}"
+            for kind in kinds
+            for item in kube.list(kind, cluster.ns)
+            if item["metadata"].get("labels", {}).get(names.LABEL_CLUSTER) == cluster.name or kind == "Cluster"
+        ]
+
+    eventually(lambda: not left(), 90, "nothing to be left")
+
+
+def test_a_namespace_with_a_running_cluster_terminates(kube: Kube) -> None:
+    with kube.namespace(fresh_namespace("goes-away")) as ns:
+        # The namespace controller looks again after the longest grace period of the Pods it deletes.
+        Cluster(kube, ns, "db").create(2, maxStopDelay=20).wait_ready(2)
+        kube.delete("Namespace", None, ns)
+        eventually(lambda: kube.find("Namespace", None, ns) is None, 120, "the namespace to be gone")
+
+
+OWNED = (
+    "Pod", "PersistentVolumeClaim", "Service", "ConfigMap", "Secret", "ServiceAccount", "Role", "RoleBinding", "Lease",
+    "Issuer", "Certificate", "NetworkPolicy",
+)  # fmt: skip
+
+
+def _there(cluster: Cluster) -> dict[str, str]:
+    """Objects of the Cluster that are not on their way out: uid -> kind and name."""
+    return {
+        item["metadata"]["uid"]: f"{kind}/{item['metadata']['name']}"
+        for kind in OWNED
+        for item in cluster.kube.list(kind, cluster.ns, f"{names.LABEL_CLUSTER}={cluster.name}")
+        if "deletionTimestamp" not in item["metadata"]
+    }
+
+
+def test_a_cluster_made_again_clears_what_the_former_one_left_of_every_kind(make_cluster: MakeCluster) -> None:
+    """Kubernetes' garbage collector is stopped, so that nobody else does it."""
+    storage = {"size": "1Gi", "whenDeleted": "Delete"}
+    cluster = make_cluster().create(1, storage=storage, networkPolicy={"enabled": True}, maxStopDelay=20)
+    cluster.wait_ready(1)
+    former = _there(cluster)
+    assert {name.partition("/")[0] for name in former.values()} == set(OWNED)
+    with bed.controllers_frozen():
+        cluster.delete()
+        cluster.create(1, storage=storage)
+        eventually(lambda: not former.keys() & _there(cluster).keys(), 60, "the former objects to be removed")
+    cluster.wait_ready(1)
+
+
+def _uids(kube: Kube, ns: str, kind: str) -> set[str]:
+    return {item["metadata"]["uid"] for item in kube.list(kind, ns)}
+
+
+def test_a_strangers_object_with_a_name_of_ours_is_named_and_left_alone(kube: Kube, make_cluster: MakeCluster) -> None:
+    cluster = make_cluster()
+    claim = {
+        "metadata": {"name": "db-1"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
+    kube.create("PersistentVolumeClaim", cluster.ns, claim)
+    visitors.visitor(kube, cluster.ns, "db-1", {})
+    theirs = {kind: kube.get(kind, cluster.ns, "db-1")["metadata"]["uid"] for kind in ("PersistentVolumeClaim", "Pod")}
+    cluster.create(1)
+    for kind, uid in theirs.items():
+        cluster.wait_phase(names.PHASE_BLOCKED, f"NameTaken: {kind} {cluster.ns}/db-1")
+        assert kube.get(kind, cluster.ns, "db-1")["metadata"]["uid"] == uid
+        kube.delete(kind, cluster.ns, "db-1")
+        eventually(lambda: uid not in _uids(kube, cluster.ns, kind), 60, f"their {kind} to be gone")  # noqa: B023
+        cluster.patch({"metadata": {"annotations": {"look": kind}}})
+    cluster.wait_ready(1)

@@ -1,0 +1,74 @@
+"""Plain questions about a snapshot."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from manager.cluster import facts
+from tests.unit.manager.snapshots import pod, ready, says, silent, status
+
+CONTAINER: dict[str, Any] = {"name": "mysql", "restartCount": 0, "state": {}}
+
+
+def waiting(reason: str) -> dict[str, Any]:
+    return {"status": {"containerStatuses": [{**CONTAINER, "state": {"waiting": {"reason": reason}}}]}}
+
+
+@pytest.mark.parametrize(
+    ("primary", "count", "expected"),
+    [
+        ("db-1", 3, "123"), ("", 2, "12"), ("db-3", 1, "3"), ("db-3", 2, "13"), ("db-5", 3, "125"), ("db-2", 3, "123"),
+        ("other-9", 2, "12"),
+    ],
+)  # fmt: skip
+def test_wanted(primary: str, count: int, expected: str) -> None:
+    s = status(ready(), currentPrimary=primary or None)
+    assert facts.wanted(s, count) == tuple(f"db-{o}" for o in expected)
+
+
+def test_a_report_counts_only_fresh_and_from_the_present_pod() -> None:
+    s = ready()
+    assert facts.fresh_report(s, "db-1") is not None
+    assert facts.fresh_report(replace(s, clock=s.clock + 5.1), "db-1") is None
+    assert facts.fresh_report(silent(s, "db-1"), "db-1") is None
+    assert facts.fresh_report(says(s, "db-1", pod_uid="former"), "db-1") is None
+    assert facts.fresh_report(pod(s, "db-1", None), "db-1") is None
+    assert facts.fresh_report(s, "db-9") is None
+
+
+def died(message: str) -> dict[str, Any]:
+    return {"terminated": {"exitCode": 1, "message": message}}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, ""),
+        (waiting("ImagePullBackOff"), "ImagePullBackOff"),
+        (waiting("CrashLoopBackOff"), "CrashLoopBackOff"),
+        (waiting("ContainerCreating"), ""),
+        ({"status": {"containerStatuses": [{**CONTAINER, "restartCount": 1}]}}, ""),
+        ({"status": {"containerStatuses": [{**CONTAINER, "restartCount": 2}]}}, "container mysql keeps restarting"),
+        (
+            {"status": {"containerStatuses": [{**CONTAINER, "restartCount": 1, "lastState": died("ForeignData: x")}]}},
+            "mysql: ForeignData: x",
+        ),
+        ({"status": {"containerStatuses": [{**CONTAINER, "restartCount": 9, "ready": True}]}}, ""),
+        ({"status": {"phase": "Failed", "reason": "Evicted"}}, "Evicted"),
+        (
+            {
+                "status": {
+                    "conditions": [
+                        {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no room"}
+                    ]
+                }
+            },
+            "Unschedulable: no room",
+        ),
+    ],
+)
+def test_stuck(change: dict[str, Any], expected: str) -> None:
+    assert facts.stuck(pod(ready(), "db-2", change), "db-2") == expected
