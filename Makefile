@@ -39,6 +39,11 @@ lint: venv ## ruff, mypy --strict, import walls, generated files up to date
 generate: venv ## Write what is generated: CRDs, admission policies, RBAC, API reference
 	$(PY) -m cnmysql.api.generate
 
+# Before the tests, whose timeouts are not made for minutes of compiling.
+.PHONY: built
+built: venv ## Build what tests run on, cached outside the checkout: Kubernetes, MySQL, images
+	$(PY) -m tests.bed build
+
 .PHONY: test-unit
 test-unit: venv ## Pure logic and loopback servers
 	$(PYTEST) $(SPREAD) tests/unit tests/loopback
@@ -48,11 +53,11 @@ test-sim: venv ## Simulators of operator and instance, fixed seeds
 	$(PYTEST) $(SPREAD) tests/sim
 
 .PHONY: test-mysql
-test-mysql: venv ## Against real mysqld processes
+test-mysql: built ## Against real mysqld processes
 	$(PYTEST) $(SPREAD) tests/mysql
 
 .PHONY: test-kube
-test-kube: venv ## Against a real API server: schema, admission, RBAC
+test-kube: built ## Against a real API server: schema, admission, RBAC
 	$(PYTEST) tests/kube
 
 .PHONY: bed
@@ -64,19 +69,19 @@ demo: venv ## Bed, operator, a three-instance Cluster, written to and read from
 	$(PY) -m tests.demo
 
 .PHONY: test-e2e
-test-e2e: venv ## The whole product on a real Kubernetes
+test-e2e: built ## The whole product on a real Kubernetes
 	$(PYTEST) tests/e2e
 
 .PHONY: test
 test: lint test-unit test-sim test-mysql test-kube test-e2e ## Everything CI runs
 
 .PHONY: soak
-soak: venv ## The random-kill tests with their full counts
+soak: built ## The random-kill tests with their full counts
 	CNMYSQL_SOAK=1 $(PYTEST) $(SPREAD) -o timeout=3600 tests/sim tests/mysql -k "safety or provision"
 	CNMYSQL_SOAK=1 $(PYTEST) tests/e2e -m soak
 
 .PHONY: bench
-bench: venv ## Figures, side by side with a baseline in the same run
+bench: built ## Figures, side by side with a baseline in the same run
 	$(PY) -m tests.bench
 
 .PHONY: clean

@@ -12,7 +12,7 @@ import pymysql
 import yaml
 
 from cnmysql import names
-from tests.bed import deploy
+from tests.bed import bed, deploy
 from tests.support import sql
 from tests.support.cluster import Cluster
 from tests.support.kube import Json, Kube, eventually
@@ -35,7 +35,7 @@ def kubernetes() -> Path:
     given = os.environ.get("CNMYSQL_TEST_KUBECONFIG")
     if given:
         return Path(given)
-    if reason := deploy.why_not():
+    if reason := bed.why_not():
         raise SystemExit(reason)
     return deploy.ensure()
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
 import ssl
 import subprocess
 import time
@@ -27,6 +26,7 @@ from pathlib import Path
 
 from tests.bed import binaries, pki, shell
 from tests.bed.config import API_SERVICE_ADDRESS, SERVICE_NETWORK, BedError, kubernetes_series
+from tests.support.ports import free_port
 
 AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
@@ -133,12 +133,11 @@ def is_ready(at: Endpoint) -> bool:
         return False
 
 
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+def build() -> tuple[Path, Path, Path]:
+    """etcd, kube-apiserver and kubectl, built where they are missing, which takes minutes."""
+    etcd = binaries.ensure(binaries.ETCD) / "etcd"
+    kubernetes = binaries.ensure(binaries.kubernetes(kubernetes_series()), ["kube-apiserver", "kubectl"])
+    return etcd, kubernetes / "kube-apiserver", kubernetes / "kubectl"
 
 
 @contextlib.contextmanager
@@ -148,7 +147,8 @@ def run_only(folder: Path, *, timeout: float = 60) -> Iterator[Path]:
     Both die with the thread that entered the block, even by kill -9. Raises BedError when the API server is not
     ready within `timeout` seconds; its log is `<folder>/log/kube-apiserver.log`.
     """
-    port, etcd_port, peer_port = _free_ports(3)
+    etcd, server, _kubectl = build()
+    port, etcd_port, peer_port = free_port(), free_port(), free_port()
     folder = folder.absolute()
     at = Endpoint(
         "127.0.0.1", port, etcd_port, peer_port,
@@ -157,8 +157,6 @@ def run_only(folder: Path, *, timeout: float = 60) -> Iterator[Path]:
     write_files(at)
     kubeconfig = folder / "kubeconfig"
     shell.write(kubeconfig, pki.kubeconfig(at.pki, "admin", at.url), mode=0o600)
-    etcd = binaries.ensure(binaries.ETCD) / "etcd"
-    server = binaries.ensure(binaries.kubernetes(kubernetes_series()), ["kube-apiserver"]) / "kube-apiserver"
     with (
         _child([str(etcd), *etcd_arguments(at)], folder / "log" / "etcd.log"),
         _child(

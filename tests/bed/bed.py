@@ -48,12 +48,21 @@ def table_of(paths: Paths) -> Table:
     return Table(paths.run)
 
 
-def require_machine() -> None:
-    """Raises BedError where the bed cannot run; the e2e tests skip with this reason."""
+def why_not() -> str | None:
+    """Why this machine cannot host the bed, and the way round it; None when it can."""
     if sys.platform != "linux":
-        raise BedError("the bed needs Linux")
+        return "the bed needs Linux; name a cluster with KUBECONFIG=..."
     if os.geteuid() != 0:
-        raise BedError("the bed needs root: it makes network namespaces, mounts and cgroups")
+        return "the bed needs root (network namespaces, mounts); run as root or name a cluster with KUBECONFIG=..."
+    if not shutil.which("go"):
+        return "the bed builds Kubernetes with Go, which is not installed; or name a cluster with KUBECONFIG=..."
+    return None
+
+
+def require_machine() -> None:
+    """Raises BedError where the bed cannot run."""
+    if reason := why_not():
+        raise BedError(reason)
 
 
 @contextlib.contextmanager
@@ -68,15 +77,9 @@ def exclusive() -> Iterator[None]:
         yield
 
 
-def up(count: int | None) -> None:
-    """Brings everything up that is not: builds, starts, heals, thaws, and waits until it serves.
-
-    Without a count a present bed keeps the nodes it has, and a new one gets three.
-    """
+def build() -> node.Programs:
+    """What the bed is started with, built where it is missing; the first time takes minutes and says how far it is."""
     require_machine()
-    if count is not None and not 1 <= count <= MAX_NODES:
-        raise BedError(f"the bed can have 1 to {MAX_NODES} nodes")
-    begin = time.monotonic()
     with shell.stage("Debian packages"):
         packages.ensure()
     with shell.stage("programs"):
@@ -86,6 +89,18 @@ def up(count: int | None) -> None:
         binaries.cert_manager_crds()
         binaries.seaweedfs()
         pause.archive()
+    return programs
+
+
+def up(count: int | None) -> None:
+    """Brings everything up that is not: builds, starts, heals, thaws, and waits until it serves.
+
+    Without a count a present bed keeps the nodes it has, and a new one gets three.
+    """
+    if count is not None and not 1 <= count <= MAX_NODES:
+        raise BedError(f"the bed can have 1 to {MAX_NODES} nodes")
+    begin = time.monotonic()
+    programs = build()
     with exclusive():
         paths = Paths.of_checkout()
         _take_over(paths)

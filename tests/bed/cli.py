@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import signal
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.bed import apiserver, bed, faults, load
-from tests.bed.config import BedError
+from tests.bed import apiserver, bed, faults, load, shell
+from tests.bed.config import BedError, Paths
+from tests.bed.images import __main__ as images
+from tests.bed.images.debian import ImageBuildError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -19,10 +22,11 @@ def parser() -> argparse.ArgumentParser:
     verbs = top.add_subparsers(dest="verb", required=True)
     up = verbs.add_parser("up", help="bring everything up that is not")
     up.add_argument("--nodes", type=int, help="default: what is there, or 3")
+    verbs.add_parser("build", help="build all that the bed and the tests run on, and start nothing")
     verbs.add_parser("down", help="end and remove everything but the logs")
     verbs.add_parser("status", help="a line per part; exit code 1 unless all is well")
-    images = verbs.add_parser("load", help="import OCI image archives into every node")
-    images.add_argument("image", type=Path, nargs="+")
+    archives = verbs.add_parser("load", help="import OCI image archives into every node")
+    archives.add_argument("image", type=Path, nargs="+")
     only = verbs.add_parser("apiserver-only", help="run etcd and kube-apiserver alone until interrupted")
     only.add_argument("--directory", type=Path, help="where its files go (default: a temporary folder)")
     node = verbs.add_parser("node", help="power, and the network, of a node")
@@ -37,6 +41,17 @@ def parser() -> argparse.ArgumentParser:
         verb = verbs.add_parser(part)
         verb.add_argument("what", choices=[what for of, what in faults.VERBS if of == part])
     return top
+
+
+def _build() -> None:
+    """An API server alone needs no root; where the bed cannot run, the tests that need it say so themselves."""
+    apiserver.build()
+    given = os.environ.get("CNMYSQL_TEST_KUBECONFIG")
+    if reason := f"the tests use {given}" if given else bed.why_not():
+        shell.say(f"only the API server is built: {reason}")
+        return
+    bed.build()
+    images.build(list(images.BUILDERS), Paths.of_checkout().root)
 
 
 def _apiserver_only(directory: Path | None) -> None:
@@ -65,6 +80,8 @@ def _run(options: argparse.Namespace) -> int:
     match options.verb:
         case "up":
             bed.up(options.nodes)
+        case "build":
+            _build()
         case "down":
             bed.down()
         case "status":
@@ -95,6 +112,6 @@ def main(arguments: Sequence[str]) -> int:
         return _run(options)
     except KeyboardInterrupt:
         return 130
-    except BedError as refusal:
+    except (BedError, ImageBuildError) as refusal:
         sys.stderr.write(f"bed: {refusal}\n")
         return 1

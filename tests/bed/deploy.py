@@ -9,8 +9,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import os
-import shutil
 import subprocess
 import sys
 import time
@@ -19,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cnmysql import names
+from tests.bed import bed
 from tests.support.kube import ApiError, Json, Kube, eventually, ready
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -26,17 +25,6 @@ STATE = CHECKOUT / ".bed"
 KUBECONFIG = STATE / "kubeconfig"
 DEPLOY = CHECKOUT / "deploy"
 IMAGE_ANNOTATION = "bed/image-digest"
-
-
-def why_not() -> str | None:
-    """Why this machine cannot host the bed; None when it can."""
-    if sys.platform != "linux":
-        return "the bed needs Linux; name a cluster with KUBECONFIG=..."
-    if os.geteuid() != 0:
-        return "the bed needs root (network namespaces, mounts); run as root or name a cluster with KUBECONFIG=..."
-    if not shutil.which("go"):
-        return "the bed builds Kubernetes with Go, which is not installed; or name a cluster with KUBECONFIG=..."
-    return None
 
 
 def kubectl() -> str:
@@ -152,6 +140,6 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    if reason := why_not():
+    if reason := bed.why_not():
         raise SystemExit(reason)
     ensure()

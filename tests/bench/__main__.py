@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from cnmysql import names
-from tests.bed import deploy
+from tests.bed import bed, deploy
 from tests.bench import control, memory, mysqld_tls, redaction
 from tests.support import processes
 from tests.support.cluster import Cluster, fresh_namespace
@@ -195,7 +195,7 @@ def main() -> int:
     if sys.argv[1:] == ["security"]:
         security()
         return 0
-    if reason := deploy.why_not():
+    if reason := bed.why_not():
         raise SystemExit(reason)
     kube = Kube(deploy.ensure(), deploy.kubectl())
     parts: list[Callable[[Kube, Cluster], None]] = [lambda _, c: starts(c), steady, kill_to_known]

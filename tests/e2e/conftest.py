@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bed import deploy
+from tests.bed import bed, deploy
 from tests.support.cluster import Cluster, fresh_namespace
 from tests.support.kube import Kube
 
@@ -29,7 +29,7 @@ def kubeconfig() -> Path:
     given = os.environ.get("CNMYSQL_TEST_KUBECONFIG")
     if given:
         return Path(given)
-    if reason := deploy.why_not():
+    if reason := bed.why_not():
         if os.environ.get("CI") == "true":
             pytest.fail(f"the bed cannot run here: {reason}")
         pytest.skip(reason)

@@ -13,8 +13,7 @@ from typing import Any
 import httpx
 
 from cnmysql import names
-from tests.bed import binaries
-from tests.bed.config import kubernetes_series
+from tests.bed import apiserver
 
 Json = dict[str, Any]
 
@@ -106,7 +105,7 @@ class Server:
 
     def kubectl(self, *words: str) -> subprocess.CompletedProcess[str]:
         """The client of the server's own release, as admin."""
-        binary = binaries.ensure(binaries.kubernetes(kubernetes_series()), ["kubectl"]) / "kubectl"
+        _etcd, _server, binary = apiserver.build()
         return subprocess.run(
             [str(binary), "--kubeconfig", str(self.kubeconfig), *words],
             capture_output=True, text=True, timeout=120, check=False,

@@ -28,7 +28,8 @@ from cnmysql import names
 from cnmysql.mysql.mycnf import MyCnfInput, render
 from cnmysql.mysql.version import Version
 from tests.support.certs import Authority
-from tests.support.mysqld import MysqldFactory, free_port
+from tests.support.mysqld import MysqldFactory
+from tests.support.ports import free_port
 
 NAMESPACE = "test"
 CLUSTER = "db"

@@ -17,7 +17,7 @@ from cnmysql.protocol.report import Frame, InstanceStatus
 from instance.handlers import serve_control
 from tests.mysql.instance_home import CLUSTER, NAMESPACE, Home
 from tests.support.certs import Authority
-from tests.support.mysqld import free_port
+from tests.support.ports import free_port
 
 API_HOST = "kubernetes.default.svc"
 

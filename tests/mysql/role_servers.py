@@ -34,7 +34,8 @@ from tests.mysql.servers import OPTIONS, Login, World, control, make_accounts
 from tests.support.accounts import NoAccounts
 from tests.support.fake_api_store import FakeStore
 from tests.support.fake_api_transport import MemoryTransport
-from tests.support.mysqld import Mysqld, Tls, free_port
+from tests.support.mysqld import Mysqld, Tls
+from tests.support.ports import free_port
 
 CLUSTER, NAMESPACE = "db", "ns"
 CLOCK = SystemClock()

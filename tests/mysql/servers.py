@@ -19,7 +19,8 @@ from cnmysql.mysql.statements import Source
 from cnmysql.mysql.version import Version
 from cnmysql.pki.identity import subject_and_issuer
 from tests.support.certs import Authority, Leaf
-from tests.support.mysqld import MYSQL_UID, Mysqld, MysqldFactory, Tls, free_port
+from tests.support.mysqld import MYSQL_UID, Mysqld, MysqldFactory, Tls
+from tests.support.ports import free_port
 
 VERSION = Version(9, 7, 4)
 ROOT = Secret("root-password")

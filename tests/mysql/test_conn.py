@@ -20,7 +20,8 @@ from cnmysql.mysql.conn import Connection, ConnectParams, connect
 from cnmysql.mysql.sql import Statement, quote_secret
 from tests.mysql.servers import World, local, over_tcp, run, until
 from tests.support.certs import Authority
-from tests.support.mysqld import Mysqld, free_port
+from tests.support.mysqld import Mysqld
+from tests.support.ports import free_port
 
 NOBODY = Secret("")
 PASSWORD = Secret("it's \\ hard")

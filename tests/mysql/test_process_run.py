@@ -29,7 +29,8 @@ from tests.mysql.instance_home import (
     status,
     try_status,
 )
-from tests.support.mysqld import MysqldFactory, free_port
+from tests.support.mysqld import MysqldFactory
+from tests.support.ports import free_port
 
 OFFLINE = 3032
 NO_API = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": "1"}

@@ -23,7 +23,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,8 +39,9 @@ from tests.support.mysql_distribution import (
     template_datadir,
     unavailable,
 )
+from tests.support.ports import free_port
 
-__all__ = ["MYSQL_UID", "Distribution", "Mysqld", "MysqldError", "MysqldFactory", "Tls", "free_port", "unavailable"]
+__all__ = ["MYSQL_UID", "Distribution", "Mysqld", "MysqldError", "MysqldFactory", "Tls", "unavailable"]
 
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0
@@ -253,34 +254,6 @@ class MysqldFactory:
         shutil.rmtree(self.base)
 
 
-def free_port() -> int:
-    """A TCP port that nobody listens on now, on any loopback address, and that no outgoing connection can take.
-
-    The kernel gives connections their local ports from `ip_local_port_range`; a listener's port out of that range is
-    lost to whichever connection comes first between the choice and the bind. So it is taken from below, and never the
-    same one twice in a process. Raises MysqldError when none is left.
-    """
-    for port in _listener_ports:
-        with socket.socket() as probe:
-            try:
-                probe.bind(("", port))
-            except OSError:
-                continue
-            return port
-    raise MysqldError("no TCP port is left for a listener")
-
-
-def _below_the_ephemeral() -> Iterator[int]:
-    """Candidates, once around, from a place of this process's own: several test runs seldom meet."""
-    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    first = min(10240, lowest // 2)
-    start = os.getpid() * 4099 % (lowest - first)
-    return (first + (start + step) % (lowest - first) for step in range(lowest - first))
-
-
-_listener_ports = _below_the_ephemeral()
-
-
 def _config_file(home: Path, config: str | Path | None) -> Path | None:
     """Where the server reads its configuration: world-writable files are ignored by mysqld, so 0644."""
     if not isinstance(config, str):
@@ -304,8 +277,8 @@ def _remove_orphans() -> None:
 
 def _kill_if_ours(record: Path) -> None:
     """Kill the recorded pid when its command line still names the directory it was started for."""
-    pid = record.read_text()
     try:
+        pid = record.read_text()
         command = Path("/proc", pid, "cmdline").read_bytes()
     except OSError:
         return
