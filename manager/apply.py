@@ -10,14 +10,15 @@ import itertools
 import json
 import secrets
 import string
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, assert_never
 
 from cnmysql import log, names
 from cnmysql.errors import AlreadyExists, Conflict, NotFound, Refused, Transient
 from cnmysql.kube.client import Client
-from cnmysql.kube.resources import CLUSTERS
+from cnmysql.kube.resources import CLUSTERS, SECRETS
 from manager.actions import (
     Action,
     Apply,
@@ -34,6 +35,7 @@ from manager.actions import (
     Reissue,
     Target,
 )
+from manager.cluster.render.certificates import made_for
 from manager.cluster.render.lease import cleared
 
 Json = dict[str, Any]
@@ -88,6 +90,26 @@ class Executor:
         logger = self._log.bind(cluster=meta["name"], namespace=meta["namespace"], epoch=epoch)
         for _, batch in itertools.groupby(plan.actions, _batch):
             await self._together(list(batch), _Work(cluster, logger))
+
+    async def bury(self, namespace: str, name: str, remains: Sequence[Json]) -> None:
+        """Delete Secrets made for Clusters of this name that are gone, which the API server is asked once more: a store
+        may be behind. Raises the error of the first request that fails.
+        """
+        if not remains:
+            return
+        try:
+            living = (await self._client.get_metadata(CLUSTERS, namespace, name))["metadata"]["uid"]
+        except NotFound:
+            living = ""
+        logger = self._log.bind(cluster=name, namespace=namespace)
+        for secret in remains:
+            meta = secret["metadata"]
+            if made_for(secret) == living:
+                continue
+            self._require_leadership()
+            with suppress(NotFound):
+                await self._client.delete(SECRETS, namespace, meta["name"], uid=meta["uid"])
+                logger.info("deleted", object=f"Secret {namespace}/{meta['name']}", why="its Cluster is gone")
 
     async def _together(self, actions: list[Action], work: _Work) -> None:
         """All of one batch, a few at a time; when some fail, the others are still seen through."""

@@ -13,6 +13,7 @@ from cnmysql.clock import Clock
 from cnmysql.errors import Invalid
 from cnmysql.kube.informer import Informer
 from manager.cluster.kinds import CERT_MANAGER, OWNED
+from manager.cluster.render.certificates import made_for
 from manager.cluster.snapshot import (
     CertManager,
     Departed,
@@ -168,6 +169,14 @@ class Observer:
                     found[field][obj["metadata"]["name"]] = obj
         return Objects(**found), tuple(leftovers), tuple(strangers)
 
+    def remains(self, key: str) -> list[Json]:
+        """Of a Cluster that is gone: Secrets that the garbage collector took before their Certificates, so that
+        cert-manager made them once more, with no owner to go with. None while a Certificate is there to do it again.
+        """
+        if self._informers["certificates"].by_index(INDEX, key):
+            return []
+        return [secret for secret in self._informers["secrets"].by_index(INDEX, key) if made_for(secret)]
+
     def _cert_manager(self) -> CertManager:
         informers = [self._informers[field] for field in CERT_MANAGER]
         if any(i.absent for i in informers):
@@ -181,9 +190,11 @@ def owned(obj: Json, uid: str) -> bool:
 
 
 def of_former(obj: Json, uid: str) -> bool:
-    """Owned by a Cluster of this name that is gone: its owner has another uid."""
+    """Of a Cluster of this name that is gone: its owner has another uid, or it was made for one with another."""
     owners = [o for o in obj["metadata"].get("ownerReferences") or () if o.get("kind") == "Cluster"]
-    return bool(owners) and all(o.get("uid") != uid for o in owners)
+    if owners:
+        return all(o.get("uid") != uid for o in owners)
+    return made_for(obj) not in ("", uid)
 
 
 def read_spec(cluster: Json) -> ClusterSpec | Malformed:

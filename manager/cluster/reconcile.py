@@ -56,12 +56,11 @@ class Reconciler:
         snapshot = self._observer.observe(key)
         self._refer(key, snapshot)
         if snapshot is None:
-            self._failures.pop(key, None)
             self._ending.pop(key, None)
             self._streams.sync(key, ())
             self._planned(key, None, None)
             await self._forget(key)
-            return Result()
+            return await self._bury(key)
         self._streams.sync(key, peers(key, snapshot), leaving(key, snapshot))
         if self._left_alone(key, snapshot):
             return Result()
@@ -92,6 +91,17 @@ class Reconciler:
             return self._again(key, error)
         self._failures.pop(key, None)
         return Result(decided.wake_after)
+
+    async def _bury(self, key: str) -> Result:
+        """Keys of a CA that nobody needs are not left lying about."""
+        try:
+            await self._executor.bury(*split_key(key), self._observer.remains(key))
+        except (Conflict, Transient) as error:
+            return self._again(key, error)
+        except Terminal as error:
+            self._log.error("a Secret of a Cluster that is gone is still there", key=key, error=error.message)
+        self._failures.pop(key, None)
+        return Result()
 
     def _left_alone(self, key: str, snapshot: Snapshot) -> bool:
         """Every object that goes with the namespace wakes us, and whatever we would make in its place is refused."""

@@ -101,6 +101,21 @@ def environment(kube: Kube, **variables: str) -> Iterator[None]:
         change(*(f"{name}-" for name in variables))
 
 
+@contextmanager
+def at_rest(kube: Kube) -> Iterator[None]:
+    """No operator runs meanwhile; the same number of them again at the end."""
+    deployment = ("Deployment", names.OPERATOR_NAMESPACE, names.OPERATOR_NAME)
+    replicas = kube.get(*deployment)["spec"]["replicas"]
+    kube.patch(*deployment, {"spec": {"replicas": 0}})
+    try:
+        selector = "control-plane=controller-manager"
+        eventually(lambda: not kube.list("Pod", names.OPERATOR_NAMESPACE, selector), 60, "the operator to rest")
+        yield
+    finally:
+        kube.patch(*deployment, {"spec": {"replicas": replicas}})
+        wait_rolled_out(kube)
+
+
 def delete_installation(kube: Kube) -> None:
     """`kubectl delete -k deploy/` as a user would type it; refused deletions (the CRDs) are part of the answer."""
     kube.kubectl("delete", "-k", str(DEPLOY), timeout=180)

@@ -8,6 +8,7 @@ import pymysql
 import pytest
 
 from cnmysql import names
+from tests.bed import deploy
 from tests.support import bed, visitors
 from tests.support.cluster import Cluster, fresh_namespace
 from tests.support.kube import Kube, eventually
@@ -52,10 +53,53 @@ def test_delete_right_after_create_leaves_nothing(kube: Kube, make_cluster: Make
             f"{kind}/{item['metadata']['name']}"
             for kind in kinds
             for item in kube.list(kind, cluster.ns)
-            if item["metadata"].get("labels", {}).get(names.LABEL_CLUSTER) == cluster.name or kind == "Cluster"
+            if not item["metadata"]["name"].startswith(("kube-root-ca", "default"))
         ]
 
     eventually(lambda: not left(), 90, "nothing to be left")
+
+
+TOO_BIG = {"requests": {"cpu": "1000"}}
+"""No Pod of it is ever scheduled; everything else is made."""
+
+
+def test_no_key_of_a_ca_outlives_its_cluster(kube: Kube, make_cluster: MakeCluster) -> None:
+    """The garbage collector may take a Secret before its Certificate. Then cert-manager makes it once more, without an
+    owner. Here somebody does that on purpose, since the collector's order is its own affair."""
+    cluster = make_cluster().create(1, resources=TOO_BIG)
+    eventually(lambda: kube.find("Pod", cluster.ns, "db-1"), 60, "the certificates to be there and the Pod to be made")
+    with bed.controllers_frozen():
+        cluster.delete()
+        for secret in kube.list("Secret", cluster.ns, f"{names.LABEL_CLUSTER}=db"):
+            kube.delete("Secret", cluster.ns, secret["metadata"]["name"])
+
+        def refilled() -> list[str]:
+            found = kube.list("Secret", cluster.ns, f"{names.LABEL_CLUSTER}=db")
+            return [item["metadata"]["name"] for item in found if not item["metadata"].get("ownerReferences")]
+
+        eventually(lambda: "db-ca" in refilled(), 60, "cert-manager to make the Secret of the CA once more")
+    eventually(lambda: not kube.list("Certificate", cluster.ns), 60, "the collector to take the Certificates")
+    eventually(lambda: not kube.list("Secret", cluster.ns), 60, "the Secrets to be gone")
+    eventually(lambda: not kube.list("Pod", cluster.ns), 60, "the Pod to be gone")
+
+
+def test_a_secret_cert_manager_made_before_the_operator_could_is_owned_again(
+    kube: Kube, make_cluster: MakeCluster
+) -> None:
+    """Deleted by somebody while no operator runs."""
+    cluster = make_cluster().create(1).wait_ready(1)
+    uid = cluster.get()["metadata"]["uid"]
+    with deploy.at_rest(kube):
+        kube.delete("Secret", cluster.ns, "db-client-tls")
+        eventually(lambda: kube.find("Secret", cluster.ns, "db-client-tls"), 60, "cert-manager to make it once more")
+
+    def owners() -> list[str]:
+        return [
+            o["uid"] for o in kube.get("Secret", cluster.ns, "db-client-tls")["metadata"].get("ownerReferences", [])
+        ]
+
+    eventually(lambda: owners() == [uid], 60, "the Secret to be owned again")
+    cluster.wait_ready(1)
 
 
 def test_a_namespace_with_a_running_cluster_terminates(kube: Kube) -> None:

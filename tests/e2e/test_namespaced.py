@@ -61,14 +61,8 @@ def test_cluster_wide_the_api_server_says_who_reads_metrics(kube: Kube, namespac
 @pytest.fixture
 def at_rest(kube: Kube) -> Iterator[None]:
     """The cluster-wide operator does nothing meanwhile: two that look after the same Clusters would disturb both."""
-    deployment = ("Deployment", names.OPERATOR_NAMESPACE, names.OPERATOR_NAME)
-    kube.patch(*deployment, {"spec": {"replicas": 0}})
-    try:
-        eventually(lambda: not operators(kube, names.OPERATOR_NAMESPACE), 60, "the cluster-wide operator to rest")
+    with deploy.at_rest(kube):
         yield
-    finally:
-        kube.patch(*deployment, {"spec": {"replicas": 2}})
-        eventually(lambda: _available(kube, names.OPERATOR_NAMESPACE), 120, "the cluster-wide operator to be back")
 
 
 def _available(kube: Kube, ns: str) -> bool:

@@ -100,7 +100,6 @@ def test_a_volume_of_another_cluster_is_never_used(kube: Kube, make_cluster: Mak
     first.delete()
     eventually(lambda: not first.pods(), 60, "the Pod to be gone")
     assert kube.find("PersistentVolumeClaim", first.ns, "db-1"), "storage.whenDeleted is Retain by default"
-    _without_refilled_secrets(first)
 
     second = make_cluster().create(1)
     second.wait_phase(names.PHASE_BLOCKED, "db-1")
@@ -110,17 +109,6 @@ def test_a_volume_of_another_cluster_is_never_used(kube: Kube, make_cluster: Mak
     second.wait_ready(1)
     assert kube.get("PersistentVolumeClaim", second.ns, "db-1")["metadata"]["uid"] == claim["metadata"]["uid"]
     assert second.control("db-1", "SHOW TABLES FROM app").split() == ["kept"]
-
-
-def _without_refilled_secrets(former: Cluster) -> None:
-    """When the collector takes a Secret before its Certificate, cert-manager fills it once more, as nobody's. A Cluster
-    of the same name refuses to take it (`NameTaken`); the remedy it names is to delete it."""
-    kube, ns = former.kube, former.ns
-    eventually(lambda: not kube.list("Certificate", ns), 60, "the Certificates to be gone")
-    for secret in kube.list("Secret", ns):
-        meta = secret["metadata"]
-        if not meta.get("ownerReferences") and "cert-manager.io/certificate-name" in meta.get("annotations", {}):
-            kube.delete("Secret", ns, meta["name"])
 
 
 def test_whendeleted_delete_takes_the_volumes_along(kube: Kube, make_cluster: MakeCluster) -> None:

@@ -19,6 +19,7 @@ from tests.support.certs import Authority, Leaf
 Json = dict[str, Any]
 START = datetime(2026, 1, 1, tzinfo=UTC)
 _ISSUER = "cert-manager.io/issuer-name"
+_CERTIFICATE = "cert-manager.io/certificate-name"
 
 
 def authority(name: str, generation: int = 0) -> Authority:
@@ -79,7 +80,9 @@ class Issuing:
             if asked:
                 certificate["status"]["conditions"] = []
             certificate.setdefault("status", {})["notAfter"] = _end(data["tls.crt"])
-            noted_meta = {**meta, "annotations": {**(meta.get("annotations") or {}), _ISSUER: issuer}}
+            template = certificate["spec"]["secretTemplate"]["annotations"]
+            notes = {**(meta.get("annotations") or {}), **template, _ISSUER: issuer, _CERTIFICATE: name}
+            noted_meta = {**meta, "annotations": notes}
             changed[secret["metadata"]["name"]] = {**secret, "metadata": noted_meta, "data": data}
         return changed
 

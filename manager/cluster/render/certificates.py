@@ -20,6 +20,7 @@ _MAX_CN: Final = 64
 _ISSUING: Final = "Issuing"
 ANNOTATIONS: Final = "cert-manager.io/"
 """Prefix of what cert-manager notes on a Secret it has filled."""
+CERTIFICATE_NAME: Final = f"{ANNOTATIONS}certificate-name"
 
 
 def selfsigned(owner: Owner) -> Json:
@@ -167,5 +168,20 @@ def _certificate(owner: Owner, name: str, instance: str, spec: Json) -> Json:
         "apiVersion": _API,
         "kind": "Certificate",
         "metadata": metadata(owner, name, instance=instance),
-        "spec": spec,
+        "spec": {**spec, "secretTemplate": _origin(owner, instance)},
     }
+
+
+def _origin(owner: Owner, instance: str) -> Json:
+    """What cert-manager notes on a Secret it makes itself, because ours has gone: whose it is."""
+    labels = names.labels(owner.name) | ({names.LABEL_INSTANCE: instance} if instance else {})
+    return {"labels": labels, "annotations": {names.ANN_CLUSTER_UID: owner.uid}}
+
+
+def made_for(secret: Json) -> str:
+    """Uid of the Cluster whose Certificate had cert-manager make this Secret from nothing, which leaves it without an
+    owner; empty for every other Secret."""
+    meta = secret["metadata"]
+    notes = meta.get("annotations") or {}
+    by_cert_manager = CERTIFICATE_NAME in notes and not meta.get("ownerReferences")
+    return str(notes.get(names.ANN_CLUSTER_UID, "")) if by_cert_manager else ""

@@ -8,14 +8,14 @@ from typing import Final
 
 from cnmysql import names
 from cnmysql.clock import rfc3339
-from manager.actions import Action, CopyPair, Delete, Reissue
+from manager.actions import Action, CopyPair, Delete, PatchOwned, Reissue
 from manager.cluster import facts, rotation
 from manager.cluster.desired import Desired, desired
 from manager.cluster.faults import Verdict, judge
 from manager.cluster.material import Leaf, Part, Parts, Side, bundle, live, named, parts, signer, user_secret
 from manager.cluster.outcome import Continue, Hold, Notice, Outcome, Stop
 from manager.cluster.render import certificates, configmaps
-from manager.cluster.render.meta import Json
+from manager.cluster.render.meta import Json, reference
 from manager.cluster.rotation import Rotation
 from manager.cluster.rules.common import apply_all, create_missing, store, target
 from manager.cluster.snapshot import CertManager, Known, Snapshot
@@ -57,7 +57,7 @@ def decide(s: Snapshot) -> Outcome:
         return Hold(Notice(str(v.faults[0]), names.PHASE_BLOCKED))
     r = rotation.decide(s, p, v)
     # The authority comes first: it is issued while the rest is made.
-    actions = [*_authority(s, d, p, v), *_leaves(_Case(s, d, p, v, r))]
+    actions = [*_authority(s, d, p, v), *_leaves(_Case(s, d, p, v, r)), *_owned_again(s, d)]
     empty = _unfilled(s, p)
     finding_out = Notice("finding out whether cert-manager is installed", wake_after=_LOOK_AGAIN)
     if empty and s.cert_manager is CertManager.UNKNOWN and not running:
@@ -191,6 +191,18 @@ def _body(d: Desired, p: Parts, leaf: Leaf) -> Json:
             return certificates.server(d.owner, issuer, leaf.instance, alt_names)
         case Part.PEER:
             return certificates.peer(d.owner, issuer, leaf.instance)
+
+
+def _owned_again(s: Snapshot, d: Desired) -> list[Action]:
+    """Somebody deleted a Secret, and cert-manager was faster than we to make it anew."""
+    actions: list[Action] = []
+    for name, secret in store(s, "secrets").items():
+        if certificates.made_for(secret) == s.uid and not facts.terminating(secret):
+            # A list is replaced whole, so only the version that was read may be written.
+            version = str(secret["metadata"]["resourceVersion"])
+            changed = {"resourceVersion": version, "ownerReferences": [reference(d.owner)]}
+            actions.append(PatchOwned(target(s, "secrets", name), facts.uid(secret), {"metadata": changed}))
+    return actions
 
 
 # --- trust, and what is left over

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cnmysql import names
-from cnmysql.errors import Conflict, NotFound, Refused
+from cnmysql.errors import Conflict, NotFound, Refused, Transient
 from cnmysql.kube import resources
 from cnmysql.kube.client import Client
 from cnmysql.kube.resources import Resource
@@ -274,3 +274,61 @@ async def test_a_certificate_is_reissued_only_as_it_was_seen() -> None:
     assert found["status"] == {"conditions": [{"type": "Issuing"}]}
     with pytest.raises(Conflict):
         await bench.do(asked)
+
+
+REFILLED = "cert-manager.io/certificate-name"
+
+
+def refilled(uid: str) -> Json:
+    """What cert-manager makes of a Secret that went before its Certificate."""
+    return {"metadata": {"name": "db-ca", "annotations": {REFILLED: "db-ca", names.ANN_CLUSTER_UID: uid}}}
+
+
+@pytest.mark.parametrize("successor", [False, True])
+def test_a_secret_of_a_cluster_that_is_gone_goes(successor: bool) -> None:
+    @virtual
+    async def check() -> None:
+        bench = Bench()
+        if successor:
+            await bench.start()
+        left = await bench.client.create(resources.SECRETS, "shop", refilled("former"))
+        await bench.executor.bury("shop", "db", [left])
+        with pytest.raises(NotFound):
+            await bench.client.get(resources.SECRETS, "shop", "db-ca")
+        await bench.executor.bury("shop", "db", [left])
+
+    check()
+
+
+@virtual
+async def test_a_secret_of_a_cluster_only_the_server_knows_stays() -> None:
+    bench = await Bench().start()
+    found = await bench.client.create(resources.SECRETS, "shop", refilled(bench.cluster["metadata"]["uid"]))
+    await bench.executor.bury("shop", "db", [found])
+    assert await bench.client.get(resources.SECRETS, "shop", "db-ca")
+
+
+@virtual
+async def test_one_that_was_made_anew_since_it_was_seen_stays() -> None:
+    bench = Bench()
+    await bench.client.create(resources.SECRETS, "shop", refilled("former"))
+    seen = {"metadata": {**refilled("former")["metadata"], "uid": "an earlier one"}}
+    with pytest.raises(Conflict):
+        await bench.executor.bury("shop", "db", [seen])
+    assert await bench.client.get(resources.SECRETS, "shop", "db-ca")
+
+
+@virtual
+async def test_nothing_is_deleted_without_fresh_leadership() -> None:
+    bench = Bench(fresh=lambda: False)
+    left = await bench.client.create(resources.SECRETS, "shop", refilled("former"))
+    with pytest.raises(Transient, match="leadership"):
+        await bench.executor.bury("shop", "db", [left])
+    assert await bench.client.get(resources.SECRETS, "shop", "db-ca")
+
+
+@virtual
+async def test_where_nothing_is_left_nobody_is_asked() -> None:
+    bench = Bench()
+    await bench.executor.bury("shop", "db", [])
+    assert not bench.transport.calls

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cnmysql import names
-from manager.cluster.observe import Departures, by_cluster, of_former, owned, read_spec, shorten_secret
+from manager.cluster.observe import Departures, Observer, by_cluster, of_former, owned, read_spec, shorten_secret
 from manager.cluster.snapshot import Malformed, record
 from tests.unit.manager.virtual import LoopClock, virtual
 
@@ -66,6 +66,52 @@ def test_leftovers_and_strangers_are_known_by_their_owner(
 ) -> None:
     found = {"metadata": {"ownerReferences": owners}}
     assert (of_former(found, "mine"), owned(found, "mine")) == (former, ours)
+
+
+REFILLED = {"cert-manager.io/certificate-name": "db-ca", names.ANN_CLUSTER_UID: "other"}
+
+
+@pytest.mark.parametrize(
+    ("annotations", "owners", "former"),
+    [
+        (REFILLED, [], True),
+        (REFILLED | {names.ANN_CLUSTER_UID: "mine"}, [], False),
+        (REFILLED, [{"kind": "Cluster", "uid": "mine"}], False),
+        (REFILLED, [{"kind": "Deployment", "uid": "theirs"}], False),
+        # A kept volume has no owner either, and is nobody's to delete.
+        ({names.ANN_CLUSTER_UID: "other"}, [], False),
+        # A user's own Certificate.
+        ({"cert-manager.io/certificate-name": "db-ca"}, [], False),
+    ],
+)
+def test_a_secret_cert_manager_made_for_a_former_cluster_is_left_over(
+    annotations: dict[str, str], owners: list[dict[str, str]], former: bool
+) -> None:
+    assert of_former({"metadata": {"annotations": annotations, "ownerReferences": owners}}, "mine") is former
+
+
+class Store:
+    def __init__(self, *found: dict[str, Any]) -> None:
+        self.found = found
+
+    def by_index(self, _: str, key: str) -> list[dict[str, Any]]:
+        assert key == "shop/db"
+        return list(self.found)
+
+
+@pytest.mark.parametrize(("certificates", "left"), [((), 1), (({"metadata": {"name": "db-ca"}},), 0)])
+def test_what_remains_of_a_cluster_is_known_when_its_certificates_are_gone(
+    certificates: tuple[dict[str, Any], ...], left: int
+) -> None:
+    refilled = {"metadata": {"name": "db-ca", "annotations": REFILLED}}
+    secrets = Store(refilled, {"metadata": {"name": "db-app", "annotations": {}}})
+    informers: Any = {"certificates": Store(*certificates), "secrets": secrets}
+    nothing: Any = None
+    observer = Observer(
+        clock=nothing, clusters=nothing, informers=informers, reports=nothing, references=nothing, departed=nothing,
+        leader_fresh=bool, operator_image="", operator_namespace="", tree_digest="",
+    )  # fmt: skip
+    assert observer.remains("shop/db") == [refilled][:left]
 
 
 def test_a_spec_that_cannot_be_read_names_its_fields() -> None:

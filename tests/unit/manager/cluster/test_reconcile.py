@@ -17,9 +17,13 @@ from tests.unit.manager.snapshots import lease, new, pod, ready
 class Observer:
     def __init__(self, snapshot: Snapshot | None) -> None:
         self.snapshot = snapshot
+        self.left: list[dict[str, Any]] = []
 
     def observe(self, _: str) -> Snapshot | None:
         return self.snapshot
+
+    def remains(self, _: str) -> list[dict[str, Any]]:
+        return self.left
 
 
 class Executor:
@@ -28,6 +32,12 @@ class Executor:
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
         self.plans: list[Plan] = []
+        self.buried: list[tuple[str, str, int]] = []
+
+    async def bury(self, namespace: str, name: str, remains: list[dict[str, Any]]) -> None:
+        self.buried.append((namespace, name, len(remains)))
+        if self.error is not None and len(self.buried) == 1:
+            raise self.error
 
     async def run(self, plan: Plan, _: dict[str, Any]) -> None:
         self.plans.append(plan)
@@ -67,6 +77,19 @@ async def test_a_cluster_that_is_gone_is_forgotten_everywhere() -> None:
     assert (await bench.reconcile("shop/db")).requeue_after is None
     assert (bench.streams.synced, bench.referred, bench.planned, bench.executor.plans) == ([[]], [None], [None], [])
     assert bench.forgotten == ["shop/db"]
+
+
+async def test_what_a_cluster_that_is_gone_left_is_removed_and_tried_again() -> None:
+    bench = Bench(None, Transient("no answer"))
+    bench.observer.left = [{"metadata": {"name": "db-ca"}}]
+    assert (await bench.reconcile("shop/db")).requeue_after is not None
+    assert (await bench.reconcile("shop/db")).requeue_after is None
+    assert bench.executor.buried == [("shop", "db", 1), ("shop", "db", 1)]
+
+
+async def test_what_may_not_be_removed_is_not_tried_for_ever() -> None:
+    bench = Bench(None, Forbidden("no"))
+    assert (await bench.reconcile("shop/db")).requeue_after is None
 
 
 async def test_streams_follow_the_pods_that_have_an_address() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cnmysql import names
-from manager.actions import Action, Apply, CopyPair, CreateOnce, Delete
+from manager.actions import Action, Apply, CopyPair, CreateOnce, Delete, PatchOwned
 from manager.cluster.outcome import Continue, Hold, Stop
 from manager.cluster.rules import certificates
 from manager.cluster.snapshot import CertManager, Known, Snapshot, UserSecret
@@ -78,6 +78,36 @@ def test_every_certificate_comes_after_the_secret_it_fills() -> None:
 
 def test_at_rest_nothing_is_written() -> None:
     assert certificates.decide(ready()) == Continue()
+
+
+def test_a_secret_cert_manager_made_anew_is_owned_again() -> None:
+    """Somebody deleted it while no operator was there to make it first."""
+    live = ready().objects.secrets["db-ca"]["metadata"]
+    s = objects(ready(), "secrets", db_ca={"metadata": {"ownerReferences": None}})
+    outcome = certificates.decide(s)
+    assert isinstance(outcome, Continue)
+    (action,) = outcome.actions
+    assert isinstance(action, PatchOwned)
+    assert (action.target.name, action.uid) == ("db-ca", live["uid"])
+    changed = {"resourceVersion": live["resourceVersion"], "ownerReferences": live["ownerReferences"]}
+    assert action.patch == {"metadata": changed}
+
+
+@pytest.mark.parametrize("note", ["cert-manager.io/certificate-name", names.ANN_CLUSTER_UID])
+def test_a_secret_that_may_be_somebodys_own_gets_no_owner(note: str) -> None:
+    s = objects(ready(), "secrets", db_ca={"metadata": {"ownerReferences": None, "annotations": {note: None}}})
+    assert certificates.decide(s) == Continue()
+
+
+def test_every_certificate_says_whose_its_secret_is() -> None:
+    s = ready()
+    for certificate in s.objects.certificates.values():
+        meta, template = certificate["metadata"], certificate["spec"]["secretTemplate"]
+        assert template["annotations"] == {names.ANN_CLUSTER_UID: s.uid}
+        ours = (names.LABEL_CLUSTER, names.LABEL_INSTANCE)
+        assert {k: v for k, v in template["labels"].items() if k in ours} == {
+            k: v for k, v in meta["labels"].items() if k in ours
+        }
 
 
 COMBINATIONS = [c for n in range(6) for c in itertools.combinations(FIELDS, n)]
