@@ -106,9 +106,8 @@ class Executor:
             meta = secret["metadata"]
             if made_for(secret) == living:
                 continue
-            self._require_leadership()
             with suppress(NotFound):
-                await self._client.delete(SECRETS, namespace, meta["name"], uid=meta["uid"])
+                await self._writer.delete(SECRETS, namespace, meta["name"], uid=meta["uid"])
                 logger.info("deleted", object=f"Secret {namespace}/{meta['name']}", why="its Cluster is gone")
 
     async def _together(self, actions: list[Action], work: _Work) -> None:
@@ -156,8 +155,7 @@ class Executor:
         target = action.target
         if action.absent:
             await self._refuse_stranger(target, work)
-        self._require_leadership()
-        await self._client.apply(target.resource, target.namespace, target.name, dict(action.body))
+        await self._writer.apply(target.resource, target.namespace, target.name, dict(action.body))
         work.log.info("applied", object=str(target))
 
     async def _refuse_stranger(self, target: Target, work: _Work) -> None:
@@ -177,9 +175,8 @@ class Executor:
         if action.passwords:
             fields = {key: generate_password() for key in action.passwords}
             body["stringData"] = {**body.get("stringData", {}), **fields}
-        self._require_leadership()
         try:
-            await self._client.create(target.resource, target.namespace, body)
+            await self._writer.create(target.resource, target.namespace, body)
         except AlreadyExists:
             await self._refuse_stranger(target, work)
             return
@@ -187,18 +184,16 @@ class Executor:
 
     async def _delete(self, action: Delete, work: _Work) -> None:
         target = action.target
-        self._require_leadership()
         try:
-            await self._client.delete(target.resource, target.namespace, target.name, uid=action.uid)
+            await self._writer.delete(target.resource, target.namespace, target.name, uid=action.uid)
         except NotFound:
             return
         work.log.info("deleted", object=str(target), why=action.why)
 
     async def _patch(self, action: PatchOwned, work: _Work) -> None:
         target = action.target
-        self._require_leadership()
         try:
-            await self._client.merge_patch(
+            await self._writer.merge_patch(
                 target.resource, target.namespace, target.name, dict(action.patch), uid=action.uid
             )
         except NotFound:
@@ -215,14 +210,12 @@ class Executor:
             "metadata": {"annotations": dict.fromkeys(action.forget)},
             "data": {"tls.crt": data.get("tls.crt"), "tls.key": data.get("tls.key"), "ca.crt": None},
         }
-        self._require_leadership()
-        await self._client.merge_patch(target.resource, target.namespace, target.name, patch)
+        await self._writer.merge_patch(target.resource, target.namespace, target.name, patch)
         work.log.info("copied", object=str(target), source=action.source)
 
     async def _reissue(self, action: Reissue, work: _Work) -> None:
         target = action.target
-        self._require_leadership()
-        await self._client.merge_patch(
+        await self._writer.merge_patch(
             target.resource,
             target.namespace,
             target.name,
@@ -235,8 +228,7 @@ class Executor:
     async def _clear(self, action: ClearHold, work: _Work) -> None:
         note = json.dumps({"holder": action.holder, "proof": action.proof, "epoch": action.epoch})
         target = action.target
-        self._require_leadership()
-        await self._client.merge_patch(
+        await self._writer.merge_patch(
             target.resource, target.namespace, target.name, cleared(action.resource_version, note)
         )
         work.log.warning("lease cleared", object=str(target), holder=action.holder, proof=action.proof)
@@ -245,14 +237,16 @@ class Executor:
         await self._status(action.patch, action.resource_version, work)
         work.log.info("committed", why=action.why)
 
-    def _require_leadership(self) -> None:
+    @property
+    def _writer(self) -> Client:
+        """The client, for one write. Raises Transient without fresh leadership."""
         if not self._leader_fresh():
             raise Transient("leadership was not confirmed in the last 10 s; writing waits")
+        return self._client
 
     async def _status(self, patch: Mapping[str, Any], resource_version: str, work: _Work) -> None:
         meta = work.cluster["metadata"]
-        self._require_leadership()
-        written = await self._client.merge_patch(
+        written = await self._writer.merge_patch(
             CLUSTERS,
             meta["namespace"],
             meta["name"],

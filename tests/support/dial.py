@@ -7,6 +7,8 @@ import json
 import socket
 import ssl
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +26,7 @@ def shown(cluster: Cluster, i: str) -> bytes:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     _present(context, leaf_of(cluster, names.secret_client_tls(cluster.name)))
-    with (
-        socket.create_connection((cluster.address(i), names.PORT_CONTROL), timeout=10) as plain,
-        context.wrap_socket(plain, server_hostname=names.instance_host(i, cluster.ns)) as connection,
-    ):
+    with _connected(cluster, i, context, 10) as connection:
         return connection.getpeercert(binary_form=True) or b""
 
 
@@ -60,6 +59,15 @@ def _present(context: ssl.SSLContext, leaf: Leaf) -> None:
         context.load_cert_chain(Path(home, "tls.crt"), Path(home, "tls.key"))
 
 
+@contextmanager
+def _connected(cluster: Cluster, i: str, context: ssl.SSLContext, timeout: float) -> Iterator[ssl.SSLSocket]:
+    with (
+        socket.create_connection((cluster.address(i), names.PORT_CONTROL), timeout=timeout) as plain,
+        context.wrap_socket(plain, server_hostname=names.instance_host(i, cluster.ns)) as connection,
+    ):
+        yield connection
+
+
 def ask(cluster: Cluster, i: str, request: bytes, leaf: Leaf | None, *, timeout: float = 10) -> Answer:
     """One request to an instance, with this client certificate. Raises HandshakeFailed."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -67,11 +75,7 @@ def ask(cluster: Cluster, i: str, request: bytes, leaf: Leaf | None, *, timeout:
     context.load_verify_locations(cadata=trust[names.TRUST_SERVER_CA_KEY])
     if leaf is not None:
         _present(context, leaf)
-    address = (cluster.address(i), names.PORT_CONTROL)
-    with (
-        socket.create_connection(address, timeout=timeout) as plain,
-        context.wrap_socket(plain, server_hostname=names.instance_host(i, cluster.ns)) as connection,
-    ):
+    with _connected(cluster, i, context, timeout) as connection:
         answer = b""
         try:
             connection.sendall(request)
