@@ -45,11 +45,15 @@ class CreateOnce:
 
 @dataclass(frozen=True)
 class Delete:
-    """Delete exactly the object with this uid; an object of the same name created since is left alone."""
+    """Delete exactly the object with this uid; an object of the same name created since is left alone.
+
+    `made_by`: what the name of everybody begins with who may have written it; when anybody else has, it is refused.
+    """
 
     target: Target
     uid: str
     why: str
+    made_by: str = ""
 
 
 @dataclass(frozen=True)

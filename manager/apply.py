@@ -10,15 +10,14 @@ import itertools
 import json
 import secrets
 import string
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, assert_never
 
 from cnmysql import log, names
 from cnmysql.errors import AlreadyExists, Conflict, NotFound, Refused, Transient
 from cnmysql.kube.client import Client
-from cnmysql.kube.resources import CLUSTERS, SECRETS
+from cnmysql.kube.resources import CLUSTERS
 from manager.actions import (
     Action,
     Apply,
@@ -35,7 +34,6 @@ from manager.actions import (
     Reissue,
     Target,
 )
-from manager.cluster.render.certificates import made_for
 from manager.cluster.render.lease import cleared
 
 Json = dict[str, Any]
@@ -91,24 +89,14 @@ class Executor:
         for _, batch in itertools.groupby(plan.actions, _batch):
             await self._together(list(batch), _Work(cluster, logger))
 
-    async def bury(self, namespace: str, name: str, remains: Sequence[Json]) -> None:
-        """Delete Secrets made for Clusters of this name that are gone, which the API server is asked once more: a store
-        may be behind. Raises the error of the first request that fails.
+    async def bury(self, namespace: str, name: str, plan: Plan) -> None:
+        """What is left to do for a Cluster that is gone, if it is: a store may be behind, and one of this name that lives
+        has passes of its own. Raises the error of the first action that fails.
         """
-        if not remains:
-            return
         try:
-            living = (await self._client.get_metadata(CLUSTERS, namespace, name))["metadata"]["uid"]
+            await self._client.get_metadata(CLUSTERS, namespace, name)
         except NotFound:
-            living = ""
-        logger = self._log.bind(cluster=name, namespace=namespace)
-        for secret in remains:
-            meta = secret["metadata"]
-            if made_for(secret) == living:
-                continue
-            with suppress(NotFound):
-                await self._writer.delete(SECRETS, namespace, meta["name"], uid=meta["uid"])
-                logger.info("deleted", object=f"Secret {namespace}/{meta['name']}", why="its Cluster is gone")
+            await self.run(plan, {"metadata": {"namespace": namespace, "name": name}})
 
     async def _together(self, actions: list[Action], work: _Work) -> None:
         """All of one batch, a few at a time; when some fail, the others are still seen through."""
@@ -185,10 +173,22 @@ class Executor:
     async def _delete(self, action: Delete, work: _Work) -> None:
         target = action.target
         try:
+            if action.made_by:
+                await self._refuse_others(action)
             await self._writer.delete(target.resource, target.namespace, target.name, uid=action.uid)
         except NotFound:
             return
         work.log.info("deleted", object=str(target), why=action.why)
+
+    async def _refuse_others(self, action: Delete) -> None:
+        target = action.target
+        writers = await self._client.writers(target.resource, target.namespace, target.name, uid=action.uid)
+        others = ", ".join(sorted(w for w in writers if not w.startswith(action.made_by)))
+        if others:
+            raise Refused(
+                f"NameTaken: {target} was made for a former Cluster of this name and written by {others} too. "
+                f"Delete it; or, to keep it, take off its label {names.LABEL_CLUSTER}"
+            )
 
     async def _patch(self, action: PatchOwned, work: _Work) -> None:
         target = action.target

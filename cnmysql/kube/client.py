@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 from cnmysql import names
-from cnmysql.errors import Gone, Transient
+from cnmysql.errors import Gone, NotFound, Transient
 from cnmysql.kube.resources import Resource
 from cnmysql.kube.wire import (
     APPLY_PATCH,
@@ -73,6 +73,18 @@ class Client:
     async def get_metadata(self, r: Resource, ns: str | None, name: str, *, timeout: float = DEFAULT_TIMEOUT) -> Json:
         """Only the object's metadata: for Secrets and ConfigMaps whose content is none of our business."""
         return ingest(r, await self.transport.request("GET", r.path(ns, name), accept=METADATA, timeout=timeout))
+
+    async def writers(
+        self, r: Resource, ns: str | None, name: str, *, uid: str, timeout: float = DEFAULT_TIMEOUT
+    ) -> frozenset[str]:
+        """Field managers of the object: everybody who has written what it holds now. Raises NotFound when there is none
+        with this uid.
+        """
+        answer = await self.transport.request("GET", r.path(ns, name), accept=METADATA, timeout=timeout)
+        meta = answer.get("metadata") or {}
+        if meta.get("uid") != uid:
+            raise NotFound(f"{r.kind} {name} is another one by now")
+        return frozenset(str(m.get("manager", "")) for m in meta.get("managedFields") or ())
 
     async def list(
         self,

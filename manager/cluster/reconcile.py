@@ -16,6 +16,7 @@ from manager.cluster import facts, status
 from manager.cluster.observe import Observer
 from manager.cluster.outcome import Notice
 from manager.cluster.plan import plan
+from manager.cluster.rules import lifecycle
 from manager.cluster.snapshot import Json, Snapshot
 from manager.streams import Peer, Streams
 
@@ -94,8 +95,11 @@ class Reconciler:
 
     async def _bury(self, key: str) -> Result:
         """Keys of a CA that nobody needs are not left lying about."""
+        namespace, name = split_key(key)
+        remains = [("Secret", secret) for secret in self._observer.remains(key)]
         try:
-            await self._executor.bury(*split_key(key), self._observer.remains(key))
+            if remains:
+                await self._executor.bury(namespace, name, Plan(lifecycle.removed(namespace, remains)))
         except (Conflict, Transient) as error:
             return self._again(key, error)
         except Terminal as error:

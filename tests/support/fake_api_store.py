@@ -84,12 +84,14 @@ class FakeStore:
         self._changed = asyncio.Event()
         self._snapshots: dict[str, tuple[int, list[Json]]] = {}
         self._uid = 0
+        self._manager = "x"
 
     # --- one request
 
     def handle(self, method: str, path: str, query: Mapping[str, str], body: Any, content_type: str) -> Json:
         """The answer to a request. Raises Refusal."""
         target = Target.of(path)
+        self._manager = query.get("fieldManager", "x")
         if target.plural in self.absent:
             raise Refusal(404, "NotFound", "the server could not find the requested resource")
         plain = Target(target.api, target.plural, target.ns, target.name, "")
@@ -146,7 +148,9 @@ class FakeStore:
             new["metadata"] = {**new["metadata"], "uid": old["metadata"]["uid"]}
             new["metadata"].setdefault("namespace", target.ns)
         new["metadata"]["resourceVersion"] = str(self.version)
-        new["metadata"]["managedFields"] = [{"manager": "x", "fieldsV1": {"f:spec": {}}}]
+        managers = {m["manager"]: m for m in (old or {}).get("metadata", {}).get("managedFields", ())}
+        managers[self._manager] = {"manager": self._manager, "fieldsV1": {"f:spec": {}}}
+        new["metadata"]["managedFields"] = list(managers.values())
         self.objects[target] = new
         self._record(target, old, new)
         return copy.deepcopy(new)

@@ -20,6 +20,8 @@ _MAX_CN: Final = 64
 _ISSUING: Final = "Issuing"
 ANNOTATIONS: Final = "cert-manager.io/"
 """Prefix of what cert-manager notes on a Secret it has filled."""
+CERT_MANAGER: Final = "cert-manager"
+"""What the names of its controllers begin with, as field managers."""
 CERTIFICATE_NAME: Final = f"{ANNOTATIONS}certificate-name"
 
 

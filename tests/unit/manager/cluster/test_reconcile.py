@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from cnmysql import names
 from cnmysql.errors import Conflict, Forbidden, Refused, Transient
-from manager.actions import Plan
+from manager.actions import Delete, Plan
 from manager.cluster.reconcile import Reconciler, leaving, peers
 from manager.cluster.snapshot import Departed, Snapshot
 from tests.unit.manager.snapshots import lease, new, pod, ready
@@ -32,10 +33,10 @@ class Executor:
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
         self.plans: list[Plan] = []
-        self.buried: list[tuple[str, str, int]] = []
+        self.buried: list[tuple[str, str, Plan]] = []
 
-    async def bury(self, namespace: str, name: str, remains: list[dict[str, Any]]) -> None:
-        self.buried.append((namespace, name, len(remains)))
+    async def bury(self, namespace: str, name: str, plan: Plan) -> None:
+        self.buried.append((namespace, name, plan))
         if self.error is not None and len(self.buried) == 1:
             raise self.error
 
@@ -80,16 +81,23 @@ async def test_a_cluster_that_is_gone_is_forgotten_everywhere() -> None:
 
 
 async def test_what_a_cluster_that_is_gone_left_is_removed_and_tried_again() -> None:
+    notes = {"cert-manager.io/certificate-name": "db-ca", names.ANN_CLUSTER_UID: "former"}
     bench = Bench(None, Transient("no answer"))
-    bench.observer.left = [{"metadata": {"name": "db-ca"}}]
+    bench.observer.left = [{"metadata": {"name": "db-ca", "uid": "u", "annotations": notes}}]
     assert (await bench.reconcile("shop/db")).requeue_after is not None
     assert (await bench.reconcile("shop/db")).requeue_after is None
-    assert bench.executor.buried == [("shop", "db", 1), ("shop", "db", 1)]
+    (first, second) = bench.executor.buried
+    assert first == second and first[:2] == ("shop", "db")
+    (delete,) = first[2].actions
+    assert isinstance(delete, Delete)
+    assert (str(delete.target), delete.uid, delete.made_by) == ("Secret shop/db-ca", "u", "cert-manager")
 
 
 async def test_what_may_not_be_removed_is_not_tried_for_ever() -> None:
-    bench = Bench(None, Forbidden("no"))
+    bench = Bench(None, Refused("NameTaken: somebody wrote it"))
+    bench.observer.left = [{"metadata": {"name": "db-ca", "uid": "u"}}]
     assert (await bench.reconcile("shop/db")).requeue_after is None
+    assert len(bench.executor.buried) == 1
 
 
 async def test_streams_follow_the_pods_that_have_an_address() -> None:
