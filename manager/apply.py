@@ -90,8 +90,8 @@ class Executor:
             await self._together(list(batch), _Work(cluster, logger))
 
     async def bury(self, namespace: str, name: str, plan: Plan) -> None:
-        """What is left to do for a Cluster that is gone, if it is: a store may be behind, and one of this name that lives
-        has passes of its own. Raises the error of the first action that fails.
+        """What is left to do for a Cluster that is gone, if it is: a store may be behind, and one of this name that
+        lives has passes of its own. Raises the error of the first action that fails.
         """
         try:
             await self._client.get_metadata(CLUSTERS, namespace, name)
