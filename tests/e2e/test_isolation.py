@@ -11,7 +11,7 @@ from cnmysql import names
 from tests.bed import deploy
 from tests.support import bed, visitors
 from tests.support.cluster import Cluster, fresh_namespace
-from tests.support.kube import Kube, eventually
+from tests.support.kube import Kube, TimedOut, eventually
 
 MakeCluster = Callable[..., Cluster]
 
@@ -40,27 +40,40 @@ def test_same_name_in_two_namespaces_and_a_prefix_in_one(kube: Kube, make_cluste
             twin.query("db-1", "DO 1", login=db.app)
 
 
-def test_delete_right_after_create_leaves_nothing(kube: Kube, make_cluster: MakeCluster) -> None:
-    cluster = make_cluster().create(3, storage={"size": "1Gi", "whenDeleted": "Delete"})
-    cluster.delete()
-    kinds = (
-        "Cluster", "Pod", "PersistentVolumeClaim", "Service", "Secret", "ServiceAccount", "Role", "RoleBinding",
-        "Lease", "Certificate", "Issuer",
-    )  # fmt: skip
-
-    def left() -> list[str]:
-        return [
-            f"{kind}/{item['metadata']['name']}"
-            for kind in kinds
-            for item in kube.list(kind, cluster.ns)
-            if not item["metadata"]["name"].startswith(("kube-root-ca", "default"))
-        ]
-
-    eventually(lambda: not left(), 90, "nothing to be left")
-
-
 TOO_BIG = {"requests": {"cpu": "1000"}}
 """No Pod of it is ever scheduled; everything else is made."""
+
+OWNED = (
+    "Pod", "PersistentVolumeClaim", "Service", "ConfigMap", "Secret", "ServiceAccount", "Role", "RoleBinding", "Lease",
+    "Issuer", "Certificate", "NetworkPolicy",
+)  # fmt: skip
+
+
+def _there_is(kube: Kube, ns: str) -> list[str]:
+    """Everything in the namespace but what Kubernetes puts into every one of them."""
+    return [
+        f"{kind}/{item['metadata']['name']}"
+        for kind in ("Cluster", *OWNED)
+        for item in kube.list(kind, ns)
+        if item["metadata"]["name"] not in ("default", "kube-root-ca.crt")
+    ]
+
+
+@pytest.mark.parametrize("kind", ["Cluster", "Secret", "Certificate", "Pod"])
+def test_delete_right_after_create_leaves_nothing(kube: Kube, make_cluster: MakeCluster, kind: str) -> None:
+    """Deleted as soon as there is the first object of the kind: the operator is in the middle of making the others."""
+    storage = {"size": "1Gi", "whenDeleted": "Delete"}
+    cluster = make_cluster().create(3, storage=storage, networkPolicy={"enabled": True})
+    eventually(lambda: kube.list(kind, cluster.ns), 60, f"the first {kind}", every=0.02)
+    cluster.delete()
+    # When a later one has got its Pod, nothing is on its way any more for the first.
+    later = make_cluster("later").create(1, resources=TOO_BIG, storage=storage)
+    eventually(lambda: kube.find("Pod", later.ns, "later-1"), 60, "the Pod of a later Cluster")
+    later.delete()
+    try:
+        eventually(lambda: not _there_is(kube, cluster.ns), 90)
+    except TimedOut:
+        assert _there_is(kube, cluster.ns) == []
 
 
 def test_no_key_of_a_ca_outlives_its_cluster(kube: Kube, make_cluster: MakeCluster) -> None:
@@ -108,12 +121,6 @@ def test_a_namespace_with_a_running_cluster_terminates(kube: Kube) -> None:
         Cluster(kube, ns, "db").create(2, maxStopDelay=20).wait_ready(2)
         kube.delete("Namespace", None, ns)
         eventually(lambda: kube.find("Namespace", None, ns) is None, 120, "the namespace to be gone")
-
-
-OWNED = (
-    "Pod", "PersistentVolumeClaim", "Service", "ConfigMap", "Secret", "ServiceAccount", "Role", "RoleBinding", "Lease",
-    "Issuer", "Certificate", "NetworkPolicy",
-)  # fmt: skip
 
 
 def _there(cluster: Cluster) -> dict[str, str]:
