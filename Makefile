@@ -76,7 +76,9 @@ test-e2e: built ## The whole product on a real Kubernetes
 test: lint test-unit test-sim test-mysql test-kube test-e2e ## Everything CI runs
 
 .PHONY: soak
-soak: built ## The random-kill tests with their full counts
+soak: built ## The random-kill tests with their full counts, and the rules on the oldest Kubernetes we run
+	BED_KUBERNETES=1.34 $(PY) -m tests.bed build --apiserver-only
+	BED_KUBERNETES=1.34 $(PYTEST) tests/kube
 	CNMYSQL_SOAK=1 $(PYTEST) $(SPREAD) -o timeout=3600 tests/sim tests/mysql -k "safety or provision"
 	CNMYSQL_SOAK=1 $(PYTEST) tests/e2e -m soak
 

@@ -22,7 +22,8 @@ def parser() -> argparse.ArgumentParser:
     verbs = top.add_subparsers(dest="verb", required=True)
     up = verbs.add_parser("up", help="bring everything up that is not")
     up.add_argument("--nodes", type=int, help="default: what is there, or 3")
-    verbs.add_parser("build", help="build all that the bed and the tests run on, and start nothing")
+    build = verbs.add_parser("build", help="build all that the bed and the tests run on, and start nothing")
+    build.add_argument("--apiserver-only", action="store_true", help="only what tests of the API server run on")
     verbs.add_parser("down", help="end and remove everything but the logs")
     verbs.add_parser("status", help="a line per part; exit code 1 unless all is well")
     archives = verbs.add_parser("load", help="import OCI image archives into every node")
@@ -43,9 +44,11 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _build() -> None:
+def _build(*, apiserver_only: bool) -> None:
     """An API server alone needs no root; where the bed cannot run, the tests that need it say so themselves."""
     apiserver.build()
+    if apiserver_only:
+        return
     given = os.environ.get("CNMYSQL_TEST_KUBECONFIG")
     if reason := f"the tests use {given}" if given else bed.why_not():
         shell.say(f"only the API server is built: {reason}")
@@ -81,7 +84,7 @@ def _run(options: argparse.Namespace) -> int:
         case "up":
             bed.up(options.nodes)
         case "build":
-            _build()
+            _build(apiserver_only=options.apiserver_only)
         case "down":
             bed.down()
         case "status":

@@ -6,10 +6,13 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -51,7 +54,14 @@ def knock(address: str, port: int) -> Door:
 
 
 def pids(paths: Paths) -> dict[str, int]:
-    return {file.stem: int(file.read_text().split()[0]) for file in paths.run.glob("*.pid")}
+    """A record is written while somebody may be looking."""
+    found = {file.stem: file.read_text().split() for file in paths.run.glob("*.pid")}
+    return {name: int(words[0]) for name, words in found.items() if words}
+
+
+def operators_are_well(kube: Kube) -> bool:
+    found = kube.get("Deployment", names.OPERATOR_NAMESPACE, names.OPERATOR_NAME)
+    return bool(found["status"].get("readyReplicas") == found["spec"]["replicas"])
 
 
 def test_up_starts_what_was_killed_and_nothing_else(paths: Paths) -> None:
@@ -67,6 +77,40 @@ def test_up_starts_what_was_killed_and_nothing_else(paths: Paths) -> None:
     assert "BROKEN" not in bed.verb("status")
     bed.verb("up")
     assert pids(paths) == after, "there was nothing to do"
+
+
+def command(pid: int | str) -> bytes:
+    try:
+        return Path("/proc", str(pid), "cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def test_an_up_that_was_killed_and_two_at_once_end_in_one_bed(paths: Paths) -> None:
+    before = pids(paths)
+    for victim in VICTIMS:
+        os.kill(before[victim], signal.SIGKILL)
+    up = [sys.executable, "-m", "tests.bed", "up"]
+    with subprocess.Popen(up, cwd=bed.CHECKOUT, stdout=subprocess.DEVNULL) as first:
+        eventually(lambda: pids(paths) != before, 60, "it to start the first of them", every=0.01)
+        first.kill()
+    both = [subprocess.Popen(up, cwd=bed.CHECKOUT, stdout=subprocess.DEVNULL) for _ in range(2)]
+    assert [each.wait(120) for each in both] == [0, 0]
+    assert "BROKEN" not in bed.verb("status")
+    wanted = Counter(command(pid) for pid in pids(paths).values())
+    running = Counter(command(entry.name) for entry in Path("/proc").glob("[0-9]*"))
+    assert {line: count for line, count in running.items() if line in wanted} == wanted, "none of them runs twice"
+
+
+def test_up_heals_a_bed_of_which_nothing_runs(kube: Kube, paths: Paths) -> None:
+    """Containers outlive their runtime; the API server comes back with everything that was in it."""
+    there = {item["metadata"]["uid"] for item in kube.list("Namespace")}
+    for pid in pids(paths).values():
+        os.kill(pid, signal.SIGKILL)
+    bed.verb("up", timeout=300)
+    assert "BROKEN" not in bed.verb("status")
+    assert there <= {item["metadata"]["uid"] for item in kube.list("Namespace")}
+    eventually(lambda: operators_are_well(kube), 120, "the operators to be well again", tolerate=True)
 
 
 def test_a_node_that_is_cut_off_falls_silent(paths: Paths) -> None:
@@ -150,15 +194,6 @@ def test_the_api_server_stops_and_comes_back(kube: Kube, paths: Paths) -> None:
     bed.verb("apiserver", "stop")
     assert knock(HOST_ADDRESS, API_PORT) is Door.REFUSED
     bed.verb("apiserver", "start")
-    deployment = eventually(
-        lambda: kube.find("Deployment", names.OPERATOR_NAMESPACE, names.OPERATOR_NAME), 30, "it to serve", tolerate=True
-    )
-    wanted = deployment["spec"]["replicas"]
-
-    def operators() -> bool:
-        found = kube.get("Deployment", names.OPERATOR_NAMESPACE, names.OPERATOR_NAME)
-        return bool(found["status"].get("readyReplicas") == wanted)
-
-    eventually(operators, 90, "the operators to be well again", tolerate=True)
+    eventually(lambda: operators_are_well(kube), 90, "the operators to be well again", tolerate=True)
     with pytest.raises(ApiError):
         kube.get("Namespace", None, "nobody-made-this")
