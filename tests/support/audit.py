@@ -18,6 +18,8 @@ _OURS = frozenset({f"{names.PRODUCT}-manager-role", f"{names.PRODUCT}-manager-ro
 _ENDING = "because it is being terminated"
 _NOT_ORDERED = "is not ordered to open"
 _OBEYING_SECONDS = 5.0
+_API_SERVER = "system:apiserver"
+_STARTING_SECONDS = 5.0
 _WRITES = frozenset({"create", "patch", "update", "delete"})
 _TOLD = _RIGHTS | {"namespaces", "clusters", "clusters/status"}
 """What tells, when it was written, that a later refusal is in order."""
@@ -126,18 +128,27 @@ def refusals(requests: Sequence[Request]) -> list[Request]:
     """What was refused to the operator and the instances themselves, while they had every right.
 
     Not what somebody tried with their tokens, not what they ask for in the moments after their Cluster, their
-    namespace or the installation was deleted (rights go before those who used them have stopped), and not an opening
-    whose order ended while the instance was obeying it: to refuse that is what the policy is for.
+    namespace or the installation was deleted (rights go before those who used them have stopped), not an opening whose
+    order ended while the instance was obeying it (to refuse that is what the policy is for), and not what an API server
+    that has just started refuses to everybody: it answers before it has read who has which rights.
     """
+    starts = [r.moment for r in requests if _is_a_start(r)]
     found: list[Request] = []
     done: list[Request] = []
     for r in requests:
         if r.wrote and r.resource in _TOLD:
             done.append(r)
         ours = r.agent != ATTACKER and (r.by_operator or r.instance)
-        if ours and r.code == 403 and not _lost_rights(r, done) and not _lost_order(r, done):
+        if not ours or r.code != 403 or _lost_rights(r, done) or _lost_order(r, done):
+            continue
+        if not any(abs(start - r.moment) <= _STARTING_SECONDS for start in starts):
             found.append(r)
     return found
+
+
+def _is_a_start(r: Request) -> bool:
+    """Once in its life the API server lists the roles to add those that it brings itself."""
+    return (r.user, r.verb, r.resource) == (_API_SERVER, "list", "clusterroles")
 
 
 def _lost_order(r: Request, done: Sequence[Request]) -> bool:

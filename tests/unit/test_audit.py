@@ -130,3 +130,12 @@ def test_an_order_that_ended_while_it_was_obeyed_excuses_its_refusal_for_a_momen
         refused = event(at, INSTANCE, "update", "leases", code=403, message=message)
         assert bool(audit.refusals(read(tmp_path, told, refused))) == counts
         assert audit.refusals(read(tmp_path, refused))
+
+
+def test_what_an_api_server_that_starts_refuses_is_excused_and_nothing_later(tmp_path: Path) -> None:
+    start = event(10, "system:apiserver", "list", f"{RBAC}/clusterroles")
+    refused = [event(n, OPERATOR, "watch", "pods", code=403) for n in (4, 9, 14, 16)]
+    found = audit.refusals(read(tmp_path, start, *refused))
+    assert [r.at[17:19] for r in found] == ["04", "16"]
+    somebody = event(10, "admin", "list", f"{RBAC}/clusterroles")
+    assert len(audit.refusals(read(tmp_path, somebody, *refused))) == 4
