@@ -15,10 +15,19 @@ HISTORY = "mysql_upgrade_history"
 
 def check(evidence: tuple[Version, ...], new: Version) -> Change:
     """Whether `new` may serve a directory with this evidence. Pure. The newest evidence counts: a start that was
-    interrupted may have upgraded the data dictionary before our own record was written."""
+    interrupted may have upgraded the data dictionary before our own record was written.
+
+    Another series is refused also where the server would take it: it would change the data for good, and an image whose
+    name tells no version is no order to do so.
+    """
     if not evidence:
         return supported(new)
-    return series_change(max(evidence), new)
+    last = max(evidence)
+    verdict = series_change(last, new)
+    if verdict.allowed and last.series != new.series:
+        reason = f"the data is of series {last.series}, the image is MySQL {new}; use an image of series {last.series}"
+        return Change(False, reason)
+    return verdict
 
 
 def evidence(data: Path) -> tuple[Version, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cnmysql import names
+from cnmysql.clock import parse_rfc3339
 from cnmysql.protocol.report import InstanceStatus
 from manager.cluster.snapshot import FRESH_SECONDS, Json, Observation, Report, Snapshot
 
@@ -20,7 +21,10 @@ _STUCK_WAITING = frozenset(
         "RunContainerError",
     }
 )
-_STUCK_PROBLEMS = frozenset({"ConfigurationInvalid", "CrashLoop"})
+_STUCK_PROBLEMS = frozenset({"ConfigurationInvalid", "CrashLoop", "UpgradeRefused"})
+_RECOVERED_SECONDS = 600.0
+"""A container that has run for so long the kubelet takes for recovered: its back-off begins anew. A death before that
+says nothing about the present, and after a life as long it was no failure to start."""
 
 CLOSING_SECONDS = 30.0
 """How long a Pod that was deleted by force gets to close before people are asked for help."""
@@ -118,10 +122,29 @@ def donor(s: Snapshot) -> bool:
     return report is not None and report.open and answers(s, primary)
 
 
-def _last_words(container: Json) -> str:
+def _last_death(s: Snapshot, container: Json) -> Json:
+    """How the container ended last, if it has not recovered from that since; empty when it has."""
+    terminated: Json = (container.get("lastState") or {}).get("terminated") or {}
+    ended = terminated.get("finishedAt")
+    running = "running" in (container.get("state") or {})
+    if running and ended and (s.now - parse_rfc3339(str(ended))).total_seconds() > _RECOVERED_SECONDS:
+        return {}
+    return terminated
+
+
+def _last_words(death: Json) -> str:
     """What our manager wrote as termination message before it ended last; it names the remedy."""
-    terminated = (container.get("lastState") or {}).get("terminated") or {}
-    return str(terminated.get("message") or "").strip() if terminated.get("exitCode") else ""
+    return str(death.get("message") or "").strip() if death.get("exitCode") else ""
+
+
+def _keeps_restarting(container: Json, death: Json) -> bool:
+    """Not one that lived long before, as those that went down with their node did."""
+    if container.get("restartCount", 0) < 2 or not death:
+        return False
+    begin, end = death.get("startedAt"), death.get("finishedAt")
+    if not begin or not end:
+        return True
+    return (parse_rfc3339(str(end)) - parse_rfc3339(str(begin))).total_seconds() <= _RECOVERED_SECONDS
 
 
 def stuck(s: Snapshot, instance: str) -> str:
@@ -131,13 +154,15 @@ def stuck(s: Snapshot, instance: str) -> str:
     if pod_ended(pod):
         return str(status.get("reason") or status.get("phase"))
     for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
-        if not container.get("ready") and (said := _last_words(container)):
+        death = {} if container.get("ready") else _last_death(s, container)
+        if said := _last_words(death):
             return f"{container['name']}: {said}"
         waiting = (container.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") in _STUCK_WAITING:
             return f"{waiting['reason']}: {waiting.get('message', '')}".rstrip(": ")
-        if container.get("restartCount", 0) >= 2 and not container.get("ready"):
-            return f"container {container['name']} keeps restarting"
+        if _keeps_restarting(container, death):
+            oom = " (OOMKilled: it needs more than its memory limit allows; raise spec.resources.limits.memory)"
+            return f"container {container['name']} keeps restarting{oom if death.get('reason') == 'OOMKilled' else ''}"
     for condition in status.get("conditions") or ():
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             return f"{condition.get('reason', 'Unschedulable')}: {condition.get('message', '')}".rstrip(": ")

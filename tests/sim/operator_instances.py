@@ -80,7 +80,9 @@ class Instances:
     loads: Callable[[str, str], bool] = lambda instance, what: True
     """Whether an instance takes over changed files of this kind in this tick."""
     refuses: set[str] = field(default_factory=set)
-    """Lines of a configuration that mysqld neither takes nor starts with."""
+    """Lines of a configuration that mysqld neither takes nor starts with, and flags that initdb fails by."""
+    other_series: set[str] = field(default_factory=set)
+    """Images that turn out to be of another series than the data."""
 
     def work(self, name: str, pod: Json, manager: Manager) -> None:
         """One second of an instance."""
@@ -90,6 +92,9 @@ class Instances:
             self._provision(name, pod, manager)
             return
         manager.provisioning = ""
+        if pod["spec"]["containers"][0]["image"] in self.other_series:
+            manager.problem = Problem(reason="UpgradeRefused", message="the data is of another series")
+            return
         if not manager.running:
             self._start(name, manager)
         if manager.problem is not None:
@@ -175,6 +180,9 @@ class Instances:
         if bootstrap == "initdb":
             assert not self.api.status.get("primaryUUIDs"), "initialised although data is known to exist"
             manager.provisioning = "initialize"
+            if self.refuses & set(pod["spec"]["initContainers"][1]["command"]):
+                manager.problem = Problem(reason="BootstrapFailed", message="initdb failed")
+                return
             self.data[claim] = Data(f"{self._uuid()}")
         elif donor is not None and manager.provisioning == "copy":
             self.data[claim] = Data(self._uuid(), donor.executed)

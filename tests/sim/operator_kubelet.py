@@ -46,6 +46,10 @@ class Kubelet:
         self.instances.work(name, pod, manager)
         ready = "True" if manager.ready else "False"
         self._say(name, {"conditions": [{"type": "Ready", "status": ready}]})
+        if manager.provisioning and manager.problem is not None:
+            said = {"terminated": {"exitCode": 1, "message": f"{manager.problem.reason}: {manager.problem.message}"}}
+            bootstrap = {"name": names.CONTAINER_BOOTSTRAP, "state": {}, "lastState": said, "restartCount": 1}
+            self._say(name, {"initContainerStatuses": [bootstrap]})
 
     def kill(self, name: str, now: float) -> None:
         """The container dies without a word and the Pod object follows: only the kubelet saw it."""

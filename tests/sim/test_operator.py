@@ -173,6 +173,44 @@ def test_a_template_that_cannot_start_stops_at_the_first_pod_and_can_be_correcte
     assert {n: world.api.uids("pods")[n] for n in kept} == kept
 
 
+def test_an_image_that_hides_another_series_stops_at_the_first_pod_and_can_be_corrected() -> None:
+    """Its name tells no version, so only the instance can find out."""
+    world = ready(cluster(3))
+    kept = {n: world.api.uids("pods")[n] for n in ("db-1", "db-3")}
+    image = "mysql@sha256:" + "0" * 64
+    world.instances.other_series.add(image)
+    world.edit(imageName=image)
+    world.settle()
+    assert {n: world.api.uids("pods")[n] for n in kept} == kept
+    assert "stops at db-2" in world.status["phaseReason"] and "UpgradeRefused" in world.status["phaseReason"]
+    world.edit(imageName=names.DEFAULT_MYSQL_IMAGE)
+    ready(world)
+    assert {n: world.api.uids("pods")[n] for n in kept} == kept
+
+
+@pytest.mark.parametrize(
+    ("flag", "wrong", "right"),
+    [
+        ("--collation=latin1_swedish_ci", {"collation": "latin1_swedish_ci"}, {"collation": "utf8mb4_bin"}),
+        ("--database=bad", {"database": "bad"}, {"database": "good"}),
+    ],
+)
+def test_a_first_database_that_cannot_be_made_can_be_corrected(
+    flag: str, wrong: dict[str, str], right: dict[str, str]
+) -> None:
+    world = cluster(2, bootstrap={"initdb": wrong})
+    world.instances.refuses.add(flag)
+    world.settle()
+    assert "BootstrapFailed" in world.status["phaseReason"]
+    assert not world.open_instance()
+    world.edit(bootstrap={"initdb": right})
+    ready(world)
+    pods = world.api.uids("pods")
+    world.edit(bootstrap={"initdb": {"database": "too_late"}})
+    world.settle()
+    assert world.api.uids("pods") == pods, "what is made once is made"
+
+
 def test_a_dynamic_parameter_reaches_my_cnf_without_any_restart() -> None:
     world = ready(cluster(3))
     pods = world.api.uids("pods")

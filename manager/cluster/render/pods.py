@@ -61,9 +61,16 @@ def pod(given: PodInput, *, initialise: bool, adopt_from: str = "") -> Json:
             names.ANN_POD_TEMPLATE_HASH: template_hash(given),
             names.ANN_CONFIG_HASH: given.static_config,
             names.ANN_MOUNTED_REVISION: given.mounted_revision,
+            **({names.ANN_BOOTSTRAP_HASH: bootstrap_hash(given)} if initialise else {}),
         },
     )
     return body
+
+
+def bootstrap_hash(given: PodInput) -> str:
+    """Changes with what a new database is made from: while none has been made, a correction must reach the Pod."""
+    volume = mounts.bootstrap_credentials(given.root_secret, _owner_secret(given))
+    return digest({"flags": _initdb_flags(given.spec), "credentials": volume})[:32]
 
 
 def template_hash(given: PodInput) -> str:
@@ -236,9 +243,12 @@ def _probe(path: str, period: int, failures: int) -> Json:
 def _volumes(given: PodInput, *, accounts: bool) -> list[Json]:
     volumes = mounts.volumes(given.owner.name, given.instance)
     if accounts:
-        owner = given.spec.bootstrap.initdb.owner
-        volumes.append(mounts.bootstrap_credentials(given.root_secret, given.app_secret if owner else None))
+        volumes.append(mounts.bootstrap_credentials(given.root_secret, _owner_secret(given)))
     return volumes
+
+
+def _owner_secret(given: PodInput) -> str | None:
+    return given.app_secret if given.spec.bootstrap.initdb.owner else None
 
 
 def _affinity(given: PodInput) -> Json:

@@ -13,7 +13,7 @@ from manager.actions import Delete
 from manager.cluster import facts
 from manager.cluster.desired import Desired, desired, pod_input
 from manager.cluster.outcome import Continue, Notice, Outcome
-from manager.cluster.render.pods import template_hash
+from manager.cluster.render.pods import bootstrap_hash, template_hash
 from manager.cluster.rules.common import target
 from manager.cluster.rules.instances import lacks
 from manager.cluster.snapshot import Snapshot
@@ -87,5 +87,9 @@ def _choose(s: Snapshot, outdated: list[str]) -> Next:
 
 
 def _outdated(s: Snapshot, d: Desired, instance: str) -> bool:
-    wanted = template_hash(pod_input(s, d, instance))
-    return facts.annotation(s.objects.pods[instance], names.ANN_POD_TEMPLATE_HASH) != wanted
+    """How its database was first made matters to a Pod until it has been made."""
+    pod, wanted = s.objects.pods[instance], pod_input(s, d, instance)
+    if facts.annotation(pod, names.ANN_POD_TEMPLATE_HASH) != template_hash(wanted):
+        return True
+    made_from = facts.annotation(pod, names.ANN_BOOTSTRAP_HASH)
+    return bool(made_from) and not s.record.has_history and made_from != bootstrap_hash(wanted)

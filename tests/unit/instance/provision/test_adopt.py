@@ -26,7 +26,7 @@ class Bench:
     def __init__(self, volume: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.data = volume / Path(names.DATA_DIR).name
         self.data.mkdir()
-        upgrade.record(self.data, Version(8, 4, 3))
+        upgrade.record(self.data, Version(9, 7, 3))
         self.steps: list[str] = []
         self.program = Version(9, 7, 4)
         paths = Paths(volume=volume)
@@ -62,12 +62,13 @@ async def test_the_event_loop_never_waits_for_the_volume(tmp_path: Path, monkeyp
     assert upgrade.evidence(bench.data) == (Version(9, 7, 4),)
 
 
-async def test_data_of_a_later_version_is_refused_before_anything_is_started(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("program", [Version(8, 4, 6), Version(26, 7, 0)], ids=str)
+async def test_data_of_another_series_is_refused_before_anything_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: Version
 ) -> None:
     bench = Bench(tmp_path, monkeypatch)
-    bench.program = Version(8, 0, 40)
+    bench.program = program
     with pytest.raises(ProvisionFailed):
         await bench.adopt()
     assert bench.steps == []
-    assert upgrade.evidence(bench.data) == (Version(8, 4, 3),)
+    assert upgrade.evidence(bench.data) == (Version(9, 7, 3),)

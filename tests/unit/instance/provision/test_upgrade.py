@@ -19,7 +19,9 @@ from instance import upgrade
         ((), "5.7.44", False),
         (("9.7.4",), "9.7.4", True),
         (("9.7.4",), "9.7.3", True),
-        (("8.4.3",), "9.7.4", True),
+        (("8.4.3",), "8.4.6", True),
+        # The server would take it, and could never go back.
+        (("8.4.3",), "9.7.4", False),
         (("8.0.40",), "9.7.4", False),
         (("9.7.4",), "8.4.3", False),
         # Our record is older than what an interrupted upgrade has already written.

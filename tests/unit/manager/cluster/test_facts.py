@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from cnmysql.clock import rfc3339
 from manager.cluster import facts
 from tests.unit.manager.snapshots import pod, ready, says, silent, status
 
@@ -39,8 +41,23 @@ def test_a_report_counts_only_fresh_and_from_the_present_pod() -> None:
     assert facts.fresh_report(s, "db-9") is None
 
 
-def died(message: str) -> dict[str, Any]:
-    return {"terminated": {"exitCode": 1, "message": message}}
+def died(message: str = "", **more: Any) -> dict[str, Any]:
+    return {"terminated": {"exitCode": 1, "message": message, **more}}
+
+
+def restarted(count: int, *, lived: float, ago: float, message: str = "", reason: str = "Error") -> dict[str, Any]:
+    """Runs again after its last life of so many seconds ended so many seconds ago."""
+    end = ready().now - timedelta(seconds=ago)
+    times = {"startedAt": rfc3339(end - timedelta(seconds=lived)), "finishedAt": rfc3339(end)}
+    container = {**CONTAINER, "state": {"running": {}}, "restartCount": count}
+    return {"status": {"containerStatuses": [{**container, "lastState": died(message, reason=reason, **times)}]}}
+
+
+WEEK = 7 * 86400.0
+OOM = (
+    "container mysql keeps restarting (OOMKilled: it needs more than its memory limit allows; "
+    "raise spec.resources.limits.memory)"
+)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +68,18 @@ def died(message: str) -> dict[str, Any]:
         (waiting("CrashLoopBackOff"), "CrashLoopBackOff"),
         (waiting("ContainerCreating"), ""),
         ({"status": {"containerStatuses": [{**CONTAINER, "restartCount": 1}]}}, ""),
-        ({"status": {"containerStatuses": [{**CONTAINER, "restartCount": 2}]}}, "container mysql keeps restarting"),
+        ({"status": {"containerStatuses": [{**CONTAINER, "restartCount": 2}]}}, ""),
+        (
+            {"status": {"containerStatuses": [{**CONTAINER, "restartCount": 2, "lastState": died()}]}},
+            "container mysql keeps restarting",
+        ),
+        (restarted(2, lived=5, ago=5), "container mysql keeps restarting"),
+        (restarted(2, lived=5, ago=5, reason="OOMKilled"), OOM),
+        # It has run for a week since; or had run for one before, and went down with its node.
+        (restarted(2, lived=5, ago=WEEK), ""),
+        (restarted(2, lived=WEEK, ago=5), ""),
+        (restarted(1, lived=5, ago=5, message="ForeignData: x"), "mysql: ForeignData: x"),
+        (restarted(1, lived=5, ago=WEEK, message="ForeignData: x"), ""),
         (
             {"status": {"containerStatuses": [{**CONTAINER, "restartCount": 1, "lastState": died("ForeignData: x")}]}},
             "mysql: ForeignData: x",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
 from cnmysql import names
+from cnmysql.clock import rfc3339
 from cnmysql.protocol.report import Problem
 from manager.actions import Delete
 from manager.cluster.desired import desired
@@ -94,6 +96,19 @@ def answer(s: Snapshot) -> str:
 def test_next(change: Callable[[Snapshot], Snapshot], expected: str) -> None:
     found = answer(change(changed()))
     assert found.startswith(expected) if expected.startswith("wait") else found == expected
+
+
+@pytest.mark.parametrize(
+    ("ago", "expected"), [(86400.0, "wait: the new template waits until db-3 is back"), (5.0, "db-1")]
+)
+def test_a_primary_that_blinks_while_another_is_away_is_not_taken_for_stuck(ago: float, expected: str) -> None:
+    """Restarts of last week are no reason to have two away at once."""
+    s = changed()
+    end = s.now - timedelta(seconds=ago)
+    last = {"exitCode": 137, "startedAt": rfc3339(end - timedelta(seconds=3)), "finishedAt": rfc3339(end)}
+    container = {"name": "mysql", "restartCount": 2, "state": {"running": {}}, "lastState": {"terminated": last}}
+    s = pod(pod(s, "db-1", NOT_READY), "db-1", {"status": {"containerStatuses": [container]}})
+    assert answer(pod(s, "db-3", None)).startswith(expected)
 
 
 @pytest.mark.parametrize(
