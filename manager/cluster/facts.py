@@ -22,6 +22,7 @@ _STUCK_WAITING = frozenset(
     }
 )
 _STUCK_PROBLEMS = frozenset({"ConfigurationInvalid", "CrashLoop", "UpgradeRefused"})
+_HOPELESS_PROBLEMS = frozenset({"ForeignData", "DataMissing", "BootstrapFailed", "UpgradeRefused"})
 _RECOVERED_SECONDS = 600.0
 """A container that has run for so long the kubelet takes for recovered: its back-off begins anew. A death before that
 says nothing about the present, and after a life as long it was no failure to start."""
@@ -147,13 +148,32 @@ def _keeps_restarting(container: Json, death: Json) -> bool:
     return (parse_rfc3339(str(end)) - parse_rfc3339(str(begin))).total_seconds() <= _RECOVERED_SECONDS
 
 
+def _containers(pod: Json) -> tuple[Json, ...]:
+    status = pod.get("status") or {}
+    return (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ()))
+
+
+def hopeless(s: Snapshot, instance: str) -> str:
+    """Why this instance will not serve before somebody does something about it, by its own present or last word; an
+    empty text when there is no such reason.
+    """
+    report, pod = fresh_report(s, instance), s.objects.pods.get(instance)
+    if report is not None and report.problem is not None and report.problem.reason in _HOPELESS_PROBLEMS:
+        return f"{report.problem.reason}: {report.problem.message}"
+    for container in _containers(pod) if pod is not None else ():
+        said = "" if container.get("ready") else _last_words(_last_death(s, container))
+        if said.partition(":")[0] in _HOPELESS_PROBLEMS:
+            return said
+    return ""
+
+
 def stuck(s: Snapshot, instance: str) -> str:
     """Why this Pod will not become Ready as it is, or an empty text when it still may."""
     pod = s.objects.pods[instance]
     status: dict[str, Any] = pod.get("status") or {}
     if pod_ended(pod):
         return str(status.get("reason") or status.get("phase"))
-    for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
+    for container in _containers(pod):
         death = {} if container.get("ready") else _last_death(s, container)
         if said := _last_words(death):
             return f"{container['name']}: {said}"

@@ -92,12 +92,21 @@ def test_internal_accounts_hold_what_they_need_and_nothing_else(trio: Cluster) -
 
 def test_a_failing_post_init_statement_blocks_with_its_number(make_cluster: MakeCluster) -> None:
     cluster = make_cluster().create(1, bootstrap={"initdb": {"postInitSQL": ["DO 1", "CREATE TABLE app.t (broken"]}})
-    seen = cluster.wait(
-        lambda c: "postInitSQL" in c.get("status", {}).get("phaseReason", ""), 60, "the failing statement to be named"
-    )
+    seen = cluster.wait_phase(names.PHASE_BLOCKED, "postInitSQL")
     assert "statement 2 of" in seen["status"]["phaseReason"]
     assert "1064" in seen["status"]["phaseReason"]
     assert "broken" not in seen["status"]["phaseReason"]
+
+
+def test_a_first_database_that_could_not_be_made_is_made_when_its_spec_is_corrected(make_cluster: MakeCluster) -> None:
+    wrong = {"characterSet": "utf8mb4", "collation": "latin1_swedish_ci"}
+    cluster = make_cluster().create(1, bootstrap={"initdb": {"database": "shop", "owner": "app", **wrong}})
+    seen = cluster.wait_phase(names.PHASE_BLOCKED, "BootstrapFailed")
+    assert "1253" in seen["status"]["phaseReason"], "what the server says of the collation"
+    cluster.patch({"spec": {"bootstrap": {"initdb": {"collation": "utf8mb4_bin"}}}})
+    cluster.wait_ready(1)
+    chosen = "SELECT DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME='shop'"
+    assert cluster.control("db-1", chosen) == "utf8mb4_bin"
 
 
 def test_superuser_access_is_remote_and_reduced(make_cluster: MakeCluster) -> None:

@@ -78,6 +78,8 @@ def _bootstrap(s: Snapshot) -> Outcome:
             )
         )
     first = names.instance(s.name, 1)
+    if why := facts.hopeless(s, first):
+        return Continue(notice=_blocked(why))
     report = facts.fresh_report(s, first)
     if report is None or not _ready_to_open(report):
         return Continue()
@@ -147,6 +149,8 @@ def _reopen(s: Snapshot, lease: dict[str, Any]) -> Outcome:
     identity = names.holder_identity(primary, facts.uid(pod)) if pod is not None else ""
     if holder and (holder != identity or proofs.closed(s, holder)):
         return _clear_foreign(s, holder)
+    if why := facts.hopeless(s, primary):
+        return Continue(notice=_blocked(f"{primary} stays closed: {why}"))
     report = facts.fresh_report(s, primary)
     if pod is None or facts.terminating(pod) or report is None or not _ready_to_open(report):
         return Continue()

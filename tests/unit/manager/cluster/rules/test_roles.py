@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -57,6 +58,22 @@ def test_bootstrap_names_instance_1_under_a_new_epoch() -> None:
     assert found.resource_version == s.resource_version
 
 
+WAITING = MysqldReport(state="waiting", since="now")
+PROVISIONING = MysqldReport(state="provisioning", since="now")
+
+
+def last_word(text: str, *, ready: bool = False) -> dict[str, Any]:
+    ended = {"exitCode": 1, "message": text}
+    container = {"name": "bootstrap", "ready": ready, "state": {}, "lastState": {"terminated": ended}}
+    return {"status": {"initContainerStatuses": [container]}}
+
+
+@pytest.mark.parametrize("problem", ["ForeignData", "DataMissing", "UpgradeRefused"])
+def test_a_primary_that_cannot_serve_blocks_and_says_why(problem: Any) -> None:
+    s = says(ready(3), "db-1", open=False, mysqld=WAITING, problem=Problem(reason=problem, message="see there"))
+    assert reason(roles.decide(lease(s, ""))) == f"Blocked|db-1 stays closed: {problem}: see there"
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
@@ -70,8 +87,20 @@ def test_bootstrap_names_instance_1_under_a_new_epoch() -> None:
         (lambda s: status(s, primaryUUIDs=[UUID]), "Blocked|NoPrimary"),
         (lambda s: says(s, "db-1", epoch=4), "Blocked|StatusRolledBack: db-1 has stored epoch 4, the status says 0"),
         (
-            lambda s: says(s, "db-1", problem=Problem(reason="ForeignData", message="not ours")),
+            lambda s: says(s, "db-1", mysqld=WAITING, problem=Problem(reason="ForeignData", message="not ours")),
             "Blocked|ForeignData: not ours",
+        ),
+        (
+            lambda s: says(s, "db-1", mysqld=PROVISIONING, problem=Problem(reason="BootstrapFailed", message="no")),
+            "Blocked|BootstrapFailed: no",
+        ),
+        # Its manager lingers for a moment only; the kubelet keeps its last word.
+        (lambda s: silent(pod(s, "db-1", last_word("BootstrapFailed: no")), "db-1"), "Blocked|BootstrapFailed: no"),
+        (lambda s: silent(pod(s, "db-1", last_word("BootstrapFailed: no", ready=True)), "db-1"), ""),
+        (lambda s: silent(pod(s, "db-1", last_word("NoDonor: no")), "db-1"), ""),
+        (
+            lambda s: says(s, "db-1", problem=Problem(reason="DiskFull", message="no room")),
+            "Blocked|DiskFull: no room",
         ),
     ],
 )
