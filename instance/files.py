@@ -42,6 +42,7 @@ class Watched:
     paths: tuple[Path, ...]
     act: Callable[[], Awaitable[None]]
     done: Stamp = ()
+    """What was acted on, or is being acted on; empty when something is to be done whatever the files are."""
     complaint: str = ""
 
     def __post_init__(self) -> None:
@@ -73,13 +74,15 @@ async def look(group: Watched) -> None:
     current = stamp(group.paths)
     if current == group.done:
         return
+    # Noted before and not after: what changes or asks for it again meanwhile has to be acted on once more.
+    group.done = current
     try:
         await group.act()
     except (CnmysqlError, OSError, ssl.SSLError, ValueError) as error:
+        group.done = ()
         if str(error) != group.complaint:
             group.complaint = str(error)
             _log.warning("changed files cannot be used yet", files=group.name, error=str(error))
         return
     group.complaint = ""
-    group.done = current
     _log.info("using changed files", files=group.name)

@@ -27,12 +27,10 @@ from instance.process.version import server_version
 from instance.provision import initdb
 from instance.provision.frame import ProvisionFailed
 from instance.provision.progress import Progress
-from instance.provision.server import NO_KEYS, PRIVATE, PrivateServer, Tools
+from instance.provision.server import NO_KEYS, PRIVATE, RECOVERY_SECONDS, PrivateServer, Tools
 
 _log = log.get("adopt")
 
-RECOVERY_SECONDS: Final = 6 * 3600.0
-"""Bound of a crash recovery; none that makes progress should be cut off."""
 _WRITING: Final = ("--skip-log-bin", "--super-read-only=OFF", "--read-only=OFF")
 RECOVER: Final = (*(o for o in PRIVATE if o not in _WRITING), *NO_KEYS, "--super-read-only=ON")
 RESET: Final = (*PRIVATE, *NO_KEYS, "--skip-grant-tables")

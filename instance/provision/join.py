@@ -26,7 +26,7 @@ from instance.provision import workdir
 from instance.provision.clone import CloneFailed, Copier
 from instance.provision.donor import Nobody, Peers, Silent, choose
 from instance.provision.frame import Job, ProvisionFailed
-from instance.provision.server import NO_KEYS, PRIVATE, PrivateServer, Tools, initialize
+from instance.provision.server import NO_KEYS, PRIVATE, RECOVERY_SECONDS, PrivateServer, Tools, initialize
 
 _log = log.get("join")
 
@@ -126,11 +126,12 @@ def source_of(tools: Tools, donor: str) -> Source:
 
 
 async def _verify(job: Job) -> None:
-    """Start the copy once, read-only and private, and end it cleanly."""
+    """Start the copy once, read-only and private, and end it cleanly. Its recovery applies all that the donor wrote
+    while it was copied."""
     options = (*VERIFY_OPTIONS, *NO_KEYS, "--super-read-only=ON")
     async with PrivateServer(job.tools, job.work.data, options) as server:
         password = job.settings.paths.password("control")
-        async with await server.connect(names.ACCOUNT_CONTROL, password) as control:
+        async with await server.connect(names.ACCOUNT_CONTROL, password, within=RECOVERY_SECONDS) as control:
             if found := await read.tables_not_cloned(control):
                 raise ProvisionFailed(
                     "NonTransactionalTables",

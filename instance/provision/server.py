@@ -47,6 +47,8 @@ NO_KEYS: Final = (
 PROGRAM_SECONDS: Final = 30.0
 INITIALIZE_SECONDS: Final = 600.0
 START_SECONDS: Final = 600.0
+RECOVERY_SECONDS: Final = 6 * 3600.0
+"""Bound of a start on data that a crash or a copy left behind: none that makes progress should be cut off."""
 STOP_SECONDS: Final = 300.0
 KILL_SECONDS: Final = 10.0
 POLL_SECONDS: Final = 0.05

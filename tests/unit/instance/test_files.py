@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from cnmysql.clock import SystemClock
 from cnmysql.errors import Unreachable
-from instance.files import Watched, look
+from instance.files import FileWatch, Watched, look
 
 
 class Acts:
     def __init__(self) -> None:
         self.count = 0
         self.fails = False
+        self.during: Callable[[], None] = lambda: None
 
     async def __call__(self) -> None:
         self.count += 1
+        self.during()
         if self.fails:
             raise Unreachable("not now")
 
@@ -67,4 +73,35 @@ async def test_a_file_that_disappears_and_comes_back(tmp_path: Path) -> None:
     await look(group)
     file.write_text("a")
     await look(group)
+    assert acts.count == 2
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_what_is_asked_for_during_the_act_is_done_after_it(tmp_path: Path, *, fails: bool) -> None:
+    """A server that restarts while it is being configured has to be configured from the beginning."""
+    acts = Acts()
+    file = tmp_path / "live.cnf"
+    file.write_text("a")
+    watched = Watched("config", (file,), acts)
+    watch = FileWatch((watched,), SystemClock())
+    acts.during = lambda: watch.again("config")
+    acts.fails = fails
+    watch.again("config")
+    await look(watched)
+    acts.during, acts.fails = lambda: None, False
+    await look(watched)
+    await look(watched)
+    assert acts.count == 2
+
+
+async def test_a_change_during_the_act_is_acted_on_after_it(tmp_path: Path) -> None:
+    acts = Acts()
+    file = tmp_path / "live.cnf"
+    file.write_text("a")
+    watched = Watched("config", (file,), acts)
+    file.write_text("long")
+    acts.during = lambda: file.unlink(missing_ok=True)
+    await look(watched)
+    await look(watched)
+    await look(watched)
     assert acts.count == 2
