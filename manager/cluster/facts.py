@@ -58,6 +58,11 @@ def uid(obj: Json) -> str:
     return str(obj["metadata"]["uid"])
 
 
+def owned(obj: Json, uid: str) -> bool:
+    """Made for the Cluster with this uid. The label alone proves nothing: a copy of an object carries it too."""
+    return any(o.get("uid") == uid for o in obj["metadata"].get("ownerReferences") or ())
+
+
 def terminating(obj: Json) -> bool:
     return "deletionTimestamp" in obj["metadata"]
 

@@ -88,6 +88,11 @@ class Parts:
         """A CA has to be generated."""
         return not self.server.supplied
 
+    @property
+    def kept(self) -> tuple[Leaf, ...]:
+        """Leaves that lie in a Secret of ours, generated or copied from the user's."""
+        return tuple(leaf for leaf in self.leaves if leaf.source != leaf.secret)
+
 
 def parts(s: Snapshot, d: Desired) -> Parts:
     """By the spec, and by whether the user's client CA has a key to sign the certificates of peers with."""

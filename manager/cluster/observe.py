@@ -12,6 +12,7 @@ from cnmysql.api.cluster import ClusterSpec, parse_spec
 from cnmysql.clock import Clock
 from cnmysql.errors import Invalid
 from cnmysql.kube.informer import Informer
+from manager.cluster.facts import owned
 from manager.cluster.kinds import CERT_MANAGER, OWNED
 from manager.cluster.render.certificates import made_for
 from manager.cluster.snapshot import (
@@ -182,11 +183,6 @@ class Observer:
         if any(i.absent for i in informers):
             return CertManager.ABSENT
         return CertManager.PRESENT if all(i.synced for i in informers) else CertManager.UNKNOWN
-
-
-def owned(obj: Json, uid: str) -> bool:
-    """Made for the Cluster with this uid."""
-    return any(o.get("uid") == uid for o in obj["metadata"].get("ownerReferences") or ())
 
 
 def of_former(obj: Json, uid: str) -> bool:

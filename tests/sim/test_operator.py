@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from itertools import repeat
 from random import Random
 from typing import Any
@@ -14,6 +15,7 @@ from cnmysql import names
 from manager.cluster.plan import plan
 from tests.sim.operator_kubelet import BAD_IMAGE
 from tests.sim.operator_world import World
+from tests.support.merge_patch import merge_patch
 
 
 def cluster(instances: int, **more: Any) -> World:
@@ -87,6 +89,27 @@ def test_scale_up_and_down_keeps_the_volumes_and_removes_the_rest() -> None:
     world.edit(instances=3)
     ready(world)
     assert world.api.uids("volumes") == volumes
+
+
+def test_copies_that_people_made_of_our_objects_are_left_alone() -> None:
+    """With the labels they were made with, without an owner: neither owned nor deleted."""
+    world = ready(cluster(3))
+    copies = {
+        (field, name): merge_patch(
+            obj, {"metadata": {"name": f"my-{name}", "uid": f"my-{name}", "ownerReferences": None}}
+        )
+        for field in ("secrets", "config_maps", "services", "service_accounts")
+        for name, obj in world.api.objects[field].items()
+    }
+    before = deepcopy(copies)
+    for (field, name), copied in copies.items():
+        world.api.objects[field][f"my-{name}"] = copied
+    world.edit(inheritedMetadata={"labels": {"team": "a"}})
+    ready(world)
+    world.edit(instances=1)
+    ready(world)
+    assert "db-3-server-tls" not in world.api.objects["secrets"]
+    assert {(field, name): world.api.objects[field].get(f"my-{name}") for field, name in before} == before
 
 
 def test_the_primary_is_never_scaled_away() -> None:

@@ -182,8 +182,24 @@ def _origin(owner: Owner, instance: str) -> Json:
 
 def made_for(secret: Json) -> str:
     """Uid of the Cluster whose Certificate had cert-manager make this Secret from nothing, which leaves it without an
-    owner; empty for every other Secret."""
+    owner; empty for every other Secret, a copy of one under another name included."""
     meta = secret["metadata"]
     notes = meta.get("annotations") or {}
-    by_cert_manager = CERTIFICATE_NAME in notes and not meta.get("ownerReferences")
+    filled = _filled(meta.get("labels") or {}).get(str(notes.get(CERTIFICATE_NAME, "")))
+    by_cert_manager = filled == meta["name"] and not meta.get("ownerReferences")
     return str(notes.get(names.ANN_CLUSTER_UID, "")) if by_cert_manager else ""
+
+
+def _filled(labels: Json) -> dict[str, str]:
+    """The Secret that each Certificate fills, of the Cluster and the instance that the labels name."""
+    c, i = str(labels.get(names.LABEL_CLUSTER, "")), str(labels.get(names.LABEL_INSTANCE, ""))
+    shared = {
+        names.certificate_ca(c): names.secret_ca(c),
+        names.certificate_client(c): names.secret_client_tls(c),
+        names.certificate_replication(c): names.secret_replication_tls(c),
+    }
+    own = {
+        names.certificate_server(i): names.secret_server_tls(i),
+        names.certificate_peer(i): names.secret_peer_tls(i),
+    }
+    return shared | own if names.is_instance_of(i, c) else shared

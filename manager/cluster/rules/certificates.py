@@ -50,9 +50,9 @@ def decide(s: Snapshot) -> Outcome:
     running = facts.runs(s)
     if v.waiting:
         return Continue() if running else _reading(s, v)
-    absent = _without_cert_manager(s, p)
-    if absent is not None and not running:
-        return Hold(absent)
+    blocked = _taken(s, p) or _without_cert_manager(s, p)
+    if blocked is not None and not running:
+        return Hold(blocked)
     if v.faults and not running:
         return Hold(Notice(str(v.faults[0]), names.PHASE_BLOCKED))
     r = rotation.decide(s, p, v)
@@ -66,10 +66,10 @@ def decide(s: Snapshot) -> Outcome:
     if not r.waiting and not empty and not v.faults:
         actions += _unwanted(s, p)
     if not empty:
-        return Continue(tuple(actions))
+        return Continue(tuple(actions), blocked)
     if s.cert_manager is CertManager.UNKNOWN:
         return Continue(tuple(actions), finding_out)
-    return Continue(tuple(actions), absent or Notice(f"waiting for the certificate in Secret {empty[0]}"))
+    return Continue(tuple(actions), blocked or Notice(f"waiting for the certificate in Secret {empty[0]}"))
 
 
 def mountable(s: Snapshot, instance: str) -> bool:
@@ -133,7 +133,7 @@ def _leaves(case: _Case) -> list[Action]:
     """Each Secret before what fills it, so that it carries our labels and our owner."""
     s, d, leaves = case.s, case.d, case.p.leaves
     present = s.cert_manager is CertManager.PRESENT
-    ours = [leaf for leaf in leaves if leaf.source != leaf.secret and (leaf.source or present)]
+    ours = [leaf for leaf in case.p.kept if leaf.source or present]
     bodies = (certificates.empty_secret(d.owner, leaf.secret, leaf.instance) for leaf in ours)
     actions = create_missing(s, "secrets", bodies)
     for leaf in leaves:
@@ -148,7 +148,7 @@ def _supplied(case: _Case, leaf: Leaf) -> list[Action]:
     """The Certificate goes before the copy, or cert-manager would write over it."""
     s, stale = case.s, case.stale(leaf)
     missing = not live(s, leaf)
-    if case.v.blames(leaf.source) or ((missing or stale) and not case.replaceable(leaf)):
+    if case.v.blames(leaf.source) or ((missing or stale) and not case.replaceable(leaf)) or _overwritten(s, leaf):
         return []
     actions = _gone(s, "certificates", leaf.certificate, f"Secret {leaf.source} is used instead")
     if leaf.source != leaf.secret and (missing or stale):
@@ -157,6 +157,23 @@ def _supplied(case: _Case, leaf: Leaf) -> list[Action]:
         revision = user_secret(s, leaf.source).revision
         actions.append(CopyPair(target(s, "secrets", leaf.secret), leaf.source, revision, forget))
     return actions
+
+
+def _overwritten(s: Snapshot, leaf: Leaf) -> bool:
+    """A Certificate that is not ours to delete would fill the Secret again and again."""
+    found = store(s, "certificates").get(leaf.certificate)
+    return bool(leaf.source) and found is not None and not facts.owned(found, s.uid)
+
+
+def _taken(s: Snapshot, p: Parts) -> Notice | None:
+    for leaf in p.kept:
+        if _overwritten(s, leaf):
+            reason = (
+                f"NameTaken: Certificate {leaf.certificate} does not belong to this Cluster and would overwrite Secret "
+                f"{leaf.secret} with something else than Secret {leaf.source}; delete it"
+            )
+            return Notice(reason, names.PHASE_BLOCKED)
+    return None
 
 
 def _generated(case: _Case, leaf: Leaf) -> list[Action]:
@@ -231,7 +248,7 @@ def _unwanted(s: Snapshot, p: Parts) -> list[Action]:
 
 def _gone(s: Snapshot, field: str, name: str, why: str) -> list[Action]:
     found = store(s, field).get(name)
-    if found is None or facts.terminating(found):
+    if found is None or facts.terminating(found) or not facts.owned(found, s.uid):
         return []
     return [Delete(target(s, field, name), facts.uid(found), why)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from cnmysql import names
@@ -12,17 +13,27 @@ from manager.cluster.outcome import Continue, Outcome
 from manager.cluster.rules.common import store, target
 from manager.cluster.snapshot import Snapshot
 
-_PER_INSTANCE: Final = ("certificates", "secrets", "services", "config_maps", "service_accounts")
-"""Certificates before the Secrets they would fill again. Volumes are not here: they are kept."""
+_PER_INSTANCE: Final[Mapping[str, tuple[Callable[[str], str], ...]]] = {
+    "certificates": (names.certificate_server, names.certificate_peer),
+    "secrets": (names.secret_server_tls, names.secret_peer_tls),
+    "services": (str,),
+    "config_maps": (names.config_map,),
+    "service_accounts": (names.service_account,),
+}
+"""What we make for an instance and how it is called. Certificates before the Secrets they would fill again. Volumes
+are not here: they are kept."""
 
 
 def decide(s: Snapshot) -> Outcome:
-    """Objects labelled with an instance that is neither wanted nor has a Pod any more."""
+    """Objects of ours for an instance that is neither wanted nor has a Pod any more. A copy that somebody made of one
+    carries its labels: owner and name tell them apart."""
     kept = set(desired(s).present)
     actions: list[Action] = []
-    for field in _PER_INSTANCE:
+    for field, called in _PER_INSTANCE.items():
         for name, obj in store(s, field).items():
             instance = facts.label(obj, names.LABEL_INSTANCE)
-            if names.is_instance_of(instance, s.name) and instance not in kept and not facts.terminating(obj):
+            ours = facts.owned(obj, s.uid) and name in {call(instance) for call in called}
+            gone = names.is_instance_of(instance, s.name) and instance not in kept
+            if ours and gone and not facts.terminating(obj):
                 actions.append(Delete(target(s, field, name), facts.uid(obj), f"{instance} was removed"))
     return Continue(tuple(actions))

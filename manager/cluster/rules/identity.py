@@ -7,6 +7,7 @@ from manager.actions import Action
 from manager.cluster.desired import Desired, desired
 from manager.cluster.outcome import Continue, Outcome
 from manager.cluster.render import rbac, secrets
+from manager.cluster.render.meta import Json
 from manager.cluster.rules import certificates
 from manager.cluster.rules.common import apply_all, create_missing
 from manager.cluster.snapshot import Snapshot
@@ -19,13 +20,17 @@ def decide(s: Snapshot) -> Outcome:
 
 
 def _accounts(s: Snapshot, d: Desired) -> list[Action]:
+    return create_missing(s, "secrets", passwords(d), ("password",))
+
+
+def passwords(d: Desired) -> tuple[Json, ...]:
+    """The Secrets with passwords that the user does not bring."""
     initdb = d.spec.bootstrap.initdb
-    bodies = secrets.accounts(
+    return secrets.accounts(
         d.owner,
         initdb.owner if initdb.owner and initdb.secret is None else None,
         root=d.spec.root_password_secret is None,
     )
-    return create_missing(s, "secrets", bodies, ("password",))
 
 
 def _permissions(s: Snapshot, d: Desired) -> list[Action]:
@@ -40,5 +45,5 @@ def _permissions(s: Snapshot, d: Desired) -> list[Action]:
 
 def mountable(s: Snapshot, instance: str) -> bool:
     """True when everything is there that a Pod of this instance mounts or is checked against."""
-    passwords = (names.secret_control(s.name), names.secret_backup(s.name))
-    return certificates.mountable(s, instance) and all(name in s.objects.secrets for name in passwords)
+    mounted = (names.secret_control(s.name), names.secret_backup(s.name))
+    return certificates.mountable(s, instance) and all(name in s.objects.secrets for name in mounted)

@@ -10,8 +10,11 @@ from cnmysql import names
 from manager.actions import Action, PatchOwned
 from manager.cluster import facts
 from manager.cluster.desired import Desired, desired, mounted_revision, pod_input
+from manager.cluster.material import parts
 from manager.cluster.outcome import Continue, Outcome
 from manager.cluster.render import meta
+from manager.cluster.render.certificates import made_for
+from manager.cluster.rules import identity
 from manager.cluster.rules.common import store, target
 from manager.cluster.rules.routing import recorded_role
 from manager.cluster.snapshot import Json, Snapshot
@@ -29,8 +32,10 @@ def decide(s: Snapshot) -> Outcome:
     for name, claim in s.objects.volumes.items():
         if facts.annotation(claim, names.ANN_CLUSTER_UID) == s.uid and names.is_instance_of(name, s.name):
             actions += _patch(s, d, "volumes", claim, instance=name, own={}, instance_role=recorded_role(s, name))
-    for secret in s.objects.secrets.values():
-        actions += _patch(s, d, "secrets", secret, instance=facts.label(secret, names.LABEL_INSTANCE), own={})
+    generated = _generated(s, d)
+    for name, secret in s.objects.secrets.items():
+        if facts.owned(secret, s.uid) or _bereft(secret, name in generated):
+            actions += _patch(s, d, "secrets", secret, instance=facts.label(secret, names.LABEL_INSTANCE), own={})
     return Continue(tuple(actions))
 
 
@@ -41,10 +46,10 @@ def _patch(
     annotations = meta.annotations_for(d.owner, {**own, **({names.ANN_INHERITED: note} if note else {})})
     labels = meta.labels_for(d.owner, instance=instance, role=instance_role)
     patch = meta.metadata_patch(live, labels, annotations)
-    if field == "secrets" and not _owned(live, d):
-        # A Secret that cert-manager made again after somebody deleted it comes back without an owner.
-        owners = live["metadata"].get("ownerReferences") or []
-        patch["ownerReferences"] = [*owners, meta.reference(d.owner)]
+    if field == "secrets" and not facts.owned(live, s.uid):
+        # A list is replaced whole, so only the version that was read may be written.
+        patch["resourceVersion"] = str(live["metadata"]["resourceVersion"])
+        patch["ownerReferences"] = [meta.reference(d.owner)]
     if not patch:
         return []
     name = live["metadata"]["name"]
@@ -52,5 +57,16 @@ def _patch(
     return [PatchOwned(target(s, field, name), facts.uid(live), {"metadata": patch})]
 
 
-def _owned(live: Json, d: Desired) -> bool:
-    return any(o.get("uid") == d.owner.uid for o in live["metadata"].get("ownerReferences") or ())
+def _generated(s: Snapshot, d: Desired) -> frozenset[str]:
+    """Secrets that this spec has us make, or cert-manager for us."""
+    p = parts(s, d)
+    authority = [names.secret_ca(s.name)] if p.own_authority else []
+    passwords = (body["metadata"]["name"] for body in identity.passwords(d))
+    return frozenset((*passwords, *authority, *(leaf.secret for leaf in p.kept)))
+
+
+def _bereft(secret: Json, generated: bool) -> bool:
+    """One of ours that somebody made again without its owner. A copy under another name has the labels too and is not
+    ours, and neither is what belongs to somebody. What cert-manager made again has a rule of its own (`certificates`).
+    """
+    return generated and not secret["metadata"].get("ownerReferences") and not made_for(secret)

@@ -20,7 +20,7 @@ def decide(s: Snapshot) -> Outcome:
         return Continue(tuple(apply_all(s, "network_policies", (body,))))
     name = names.network_policy(s.name)
     live = s.objects.network_policies.get(name)
-    if live is None or facts.terminating(live):
+    if live is None or facts.terminating(live) or not facts.owned(live, s.uid):
         return Continue()
     why = "spec.networkPolicy is not enabled"
     return Continue((Delete(target(s, "network_policies", name), facts.uid(live), why),))

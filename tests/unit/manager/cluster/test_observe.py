@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from cnmysql import names
-from manager.cluster.observe import Departures, Observer, by_cluster, of_former, owned, read_spec, shorten_secret
+from manager.cluster.facts import owned
+from manager.cluster.observe import Departures, Observer, by_cluster, of_former, read_spec, shorten_secret
 from manager.cluster.snapshot import Malformed, record
 from tests.unit.manager.virtual import LoopClock, virtual
 
@@ -64,7 +65,7 @@ def test_objects_are_found_by_namespace_and_label() -> None:
 def test_leftovers_and_strangers_are_known_by_their_owner(
     owners: list[dict[str, str]], former: bool, ours: bool
 ) -> None:
-    found = {"metadata": {"ownerReferences": owners}}
+    found = {"metadata": {"name": "db-ca", "ownerReferences": owners}}
     assert (of_former(found, "mine"), owned(found, "mine")) == (former, ours)
 
 
@@ -87,7 +88,28 @@ REFILLED = {"cert-manager.io/certificate-name": "db-ca", names.ANN_CLUSTER_UID: 
 def test_a_secret_cert_manager_made_for_a_former_cluster_is_left_over(
     annotations: dict[str, str], owners: list[dict[str, str]], former: bool
 ) -> None:
-    assert of_former({"metadata": {"annotations": annotations, "ownerReferences": owners}}, "mine") is former
+    meta = {"name": "db-ca", "labels": names.labels("db"), "annotations": annotations, "ownerReferences": owners}
+    assert of_former({"metadata": meta}, "mine") is former
+
+
+@pytest.mark.parametrize(
+    ("certificate", "secret", "instance", "former"),
+    [
+        ("db-client", "db-client-tls", "", True),
+        ("db-2-server", "db-2-server-tls", "db-2", True),
+        ("db-2-peer", "db-2-peer-tls", "db-2", True),
+        ("db-ca", "db-ca-copy", "", False),
+        ("db-client", "db-ca", "", False),
+        ("db-2-server", "my-copy", "db-2", False),
+        ("other-1-server", "other-1-server-tls", "other-1", False),
+    ],
+)
+def test_a_copy_of_such_a_secret_under_another_name_is_nobodys(
+    certificate: str, secret: str, instance: str, *, former: bool
+) -> None:
+    notes = REFILLED | {"cert-manager.io/certificate-name": certificate}
+    labels = names.labels("db") | ({names.LABEL_INSTANCE: instance} if instance else {})
+    assert of_former({"metadata": {"name": secret, "labels": labels, "annotations": notes}}, "mine") is former
 
 
 class Store:
@@ -103,8 +125,9 @@ class Store:
 def test_what_remains_of_a_cluster_is_known_when_its_certificates_are_gone(
     certificates: tuple[dict[str, Any], ...], left: int
 ) -> None:
-    refilled = {"metadata": {"name": "db-ca", "annotations": REFILLED}}
-    secrets = Store(refilled, {"metadata": {"name": "db-app", "annotations": {}}})
+    refilled = {"metadata": {"name": "db-ca", "labels": names.labels("db"), "annotations": REFILLED}}
+    copied = {"metadata": {**refilled["metadata"], "name": "my-copy"}}
+    secrets = Store(refilled, copied, {"metadata": {"name": "db-app", "annotations": {}}})
     informers: Any = {"certificates": Store(*certificates), "secrets": secrets}
     nothing: Any = None
     observer = Observer(

@@ -83,7 +83,9 @@ async def test_a_cluster_that_is_gone_is_forgotten_everywhere() -> None:
 async def test_what_a_cluster_that_is_gone_left_is_removed_and_tried_again() -> None:
     notes = {"cert-manager.io/certificate-name": "db-ca", names.ANN_CLUSTER_UID: "former"}
     bench = Bench(None, Transient("no answer"))
-    bench.observer.left = [{"metadata": {"name": "db-ca", "uid": "u", "annotations": notes}}]
+    bench.observer.left = [
+        {"metadata": {"name": "db-ca", "uid": "u", "labels": names.labels("db"), "annotations": notes}}
+    ]
     assert (await bench.reconcile("shop/db")).requeue_after is not None
     assert (await bench.reconcile("shop/db")).requeue_after is None
     (first, second) = bench.executor.buried

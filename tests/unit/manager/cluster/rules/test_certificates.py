@@ -14,6 +14,7 @@ from manager.cluster.outcome import Continue, Hold, Stop
 from manager.cluster.rules import certificates
 from manager.cluster.snapshot import CertManager, Known, Snapshot, UserSecret
 from tests.sim.issuing import authority, brought, ca_only, leaf
+from tests.support.merge_patch import merge_patch
 from tests.unit.manager.snapshots import new, objects, ready, spec
 
 SERVER_CA, CLIENT_CA = authority("servers"), authority("clients")
@@ -97,6 +98,40 @@ def test_a_secret_cert_manager_made_anew_is_owned_again() -> None:
 def test_a_secret_that_may_be_somebodys_own_gets_no_owner(note: str) -> None:
     s = objects(ready(), "secrets", db_ca={"metadata": {"ownerReferences": None, "annotations": {note: None}}})
     assert certificates.decide(s) == Continue()
+
+
+def test_a_copy_of_a_secret_cert_manager_made_anew_gets_no_owner() -> None:
+    ours = ready().objects.secrets["db-ca"]
+    copied = merge_patch(ours, {"metadata": {"name": "my-copy", "ownerReferences": None}})
+    assert certificates.decide(objects(ready(), "secrets", my_copy=copied)) == Continue()
+
+
+def deleted(actions: tuple[Action, ...]) -> set[str]:
+    return {f"{a.target.resource.kind} {a.target.name}" for a in actions if isinstance(a, Delete)}
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_ca_that_is_not_needed_any_more_goes_only_if_it_is_ours(*, ours: bool) -> None:
+    change: dict[str, Any] = {} if ours else {"metadata": {"ownerReferences": None, "annotations": None}}
+    s = all_brought(new(), 1, 2, 3)
+    for field, name in (("secrets", "db-ca"), ("certificates", "db-ca"), ("issuers", "db-selfsigned")):
+        s = objects(s, field, **{name: merge_patch(getattr(ready().objects, field)[name], change)})
+    expected = {"Secret db-ca", "Certificate db-ca", "Issuer db-selfsigned"} if ours else set()
+    assert deleted(certificates.decide(s).actions) == expected
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_a_certificate_of_somebody_else_is_in_the_way_of_a_copy(*, running: bool) -> None:
+    """cert-manager would overwrite the copy; the Certificate is not ours to delete."""
+    theirs = {"metadata": {"name": "db-client", "ownerReferences": None}}
+    fields = ("serverCASecret", "operatorTLSSecret")
+    s = with_secrets(ready() if running else new(), fields)
+    outcome = certificates.decide(objects(s, "certificates", db_client=theirs))
+    assert isinstance(outcome, Continue if running else Hold)
+    assert outcome.notice is not None
+    assert outcome.notice.reason.startswith("NameTaken: Certificate db-client does not belong to this Cluster")
+    assert "db-client-tls" not in copied(outcome.actions)
+    assert "Certificate db-client" not in deleted(outcome.actions)
 
 
 def test_every_certificate_says_whose_its_secret_is() -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from cnmysql import names
 from cnmysql.names import ANN_INHERITED
 from manager.actions import PatchOwned
 from manager.cluster.rules import metadata
 from manager.cluster.snapshot import Snapshot
+from tests.support.merge_patch import merge_patch
 from tests.unit.manager.snapshots import objects, pod, ready, spec
 
 
@@ -63,10 +66,44 @@ def test_a_mounted_secret_that_changed_wakes_the_kubelet() -> None:
     assert list(found["Pod db-2"]["metadata"]["annotations"]) == [names.ANN_MOUNTED_REVISION]
 
 
-def test_a_secret_that_came_back_without_owner_gets_it_again() -> None:
-    s = objects(ready(), "secrets", db_2_server_tls={"metadata": {"ownerReferences": []}})
-    (owner,) = patches(s)["Secret db-2-server-tls"]["metadata"]["ownerReferences"]
-    assert owner["uid"] == "cluster-db"
+@pytest.mark.parametrize("name", ["db-app", "db-ca", "db-2-server-tls"])
+def test_a_secret_that_was_made_again_without_owner_gets_it_again(name: str) -> None:
+    s = objects(ready(), "secrets", **{name: {"metadata": {"ownerReferences": [], "annotations": None}}})
+    live = ready().objects.secrets[name]["metadata"]
+    changed = {"resourceVersion": live["resourceVersion"], "ownerReferences": live["ownerReferences"]}
+    assert patches(s) == {f"Secret {name}": {"metadata": changed}}
+
+
+def without_owner(s: Snapshot, name: str, source: str = "db-app", **meta: Any) -> Snapshot:
+    """With a copy of a Secret of ours as people make one: another name, the same labels, no owner."""
+    copied = merge_patch(s.objects.secrets[source], {"metadata": {"name": name, "ownerReferences": None, **meta}})
+    return objects(s, "secrets", **{name: copied})
+
+
+def test_a_copy_of_a_secret_of_ours_stays_as_it_is() -> None:
+    """Owned, it would be deleted with the Cluster."""
+    s = spec(ready(), inheritedMetadata={"labels": {"team": "a"}})
+    found = patches(without_owner(s, "my-copy"))
+    assert "Secret my-copy" not in found
+    assert "Secret db-app" in found
+
+
+def test_a_secret_that_belongs_to_somebody_else_stays_theirs() -> None:
+    theirs = [{"kind": "ExternalSecret", "uid": "theirs", "controller": True}]
+    s = objects(ready(), "secrets", db_app={"metadata": {"ownerReferences": theirs}})
+    assert patches(s) == {}
+
+
+def test_a_secret_the_user_brings_under_a_name_of_ours_stays_theirs() -> None:
+    s = without_owner(spec(ready(), rootPasswordSecret={"name": "db-root"}), "db-root", "db-root")
+    assert "Secret db-root" not in patches(s)
+    s = without_owner(spec(ready(), certificates={"serverCASecret": "db-ca"}), "db-ca", "db-ca", annotations=None)
+    assert "Secret db-ca" not in patches(s)
+
+
+def test_a_secret_cert_manager_made_again_has_a_rule_of_its_own() -> None:
+    s = objects(ready(), "secrets", db_ca={"metadata": {"ownerReferences": None}})
+    assert patches(s) == {}
 
 
 def test_a_volume_of_another_cluster_is_not_touched() -> None:

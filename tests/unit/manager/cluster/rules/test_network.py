@@ -63,3 +63,9 @@ def test_no_pod_is_made_before_it() -> None:
         world.tick()
     assert world.api.objects["pods"]
     assert set(world.api.objects["network_policies"]) == {"db-mysql"}
+
+
+def test_one_of_somebody_else_stays() -> None:
+    s = spec(walled(), networkPolicy={"enabled": False})
+    s = objects(s, "network_policies", db_mysql={"metadata": {"ownerReferences": None}})
+    assert network.decide(s) == Continue()
