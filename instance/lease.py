@@ -57,19 +57,31 @@ def judge(lease: Json, identity: str) -> Judgement:
     return Judgement("own" if holder == identity else "foreign", holder)
 
 
-def taken(lease: Json, identity: str, now: datetime) -> Json:
+def taken(lease: Json, identity: str, now: datetime, dump_threads: int | None) -> Json:
     """The Lease with our hold on it, as a compare-and-swap of the version read."""
     record = held(parse(lease), by=identity, duration=timing.LEASE_DURATION, now=now)
-    return {**lease, "spec": spec(record)}
+    return {**lease, "metadata": _noted(lease["metadata"], dump_threads), "spec": spec(record)}
 
 
 def cleared(lease: Json) -> Json:
     """The Lease without a holder: our word that we are closed."""
-    return {**lease, "spec": {**(lease.get("spec") or {}), "holderIdentity": ""}}
+    body = {**(lease.get("spec") or {}), "holderIdentity": ""}
+    return {**lease, "metadata": _noted(lease["metadata"], None), "spec": body}
+
+
+def _noted(metadata: Json, dump_threads: int | None) -> Json:
+    """With the number of dump threads. One that is not known is left out: no number of before may stand for it."""
+    notes = {k: v for k, v in (metadata.get("annotations") or {}).items() if k != names.ANN_DUMP_THREADS}
+    if dump_threads is not None:
+        notes[names.ANN_DUMP_THREADS] = str(dump_threads)
+    return {**metadata, "annotations": notes}
 
 
 class Keeper:
-    """Holds and renews the Lease of one Cluster for one Pod. `on_change` is called when what it knows changed."""
+    """Holds and renews the Lease of one Cluster for one Pod. `on_change` is called when what it knows changed.
+
+    `dump_threads`: how many the server had when last looked at, None while that is not known. It is never asked here.
+    """
 
     def __init__(
         self,
@@ -80,6 +92,7 @@ class Keeper:
         *,
         loop_alive: Callable[[], bool],
         on_change: Callable[[], None],
+        dump_threads: Callable[[], int | None],
     ) -> None:
         self._client = client
         self._me = me
@@ -88,6 +101,7 @@ class Keeper:
         self._guard = guard
         self._loop_alive = loop_alive
         self._on_change = on_change
+        self._dump_threads = dump_threads
         self._lock = asyncio.Lock()
         self._wake = Signal()
         self._keep = False
@@ -171,7 +185,7 @@ class Keeper:
                 if verdict.hold not in allowed:
                     raise self._lose(f"held by {verdict.holder}" if verdict.holder else "held by nobody")
                 sent = self._clock.boottime()
-                await self._write(taken(lease, self._me.identity, self._clock.now()))
+                await self._write(taken(lease, self._me.identity, self._clock.now(), self._dump_threads()))
                 self._renewed(sent, explicit=explicit)
                 return
             except NotFound as error:

@@ -83,7 +83,9 @@ class RoleHalf:
         api = client
 
         def edges(loop: RoleLoop) -> Edges:
-            keeper = Keeper(api, me, clock, watchdog, loop_alive=loop.alive, on_change=loop.wake)
+            keeper = Keeper(
+                api, me, clock, watchdog, loop_alive=loop.alive, on_change=loop.wake, dump_threads=loop.dump_threads
+            )
             epochs = EpochFile(paths.epoch_file, settings.cluster_uid)
             self._accounts = AccountKeeper(self._account_edges(loop, watchdog, clock))
             return Edges(

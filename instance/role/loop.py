@@ -87,6 +87,13 @@ class RoleLoop:
         """Whether the server was open, or may have been, when last looked at."""
         return self.view is not None and may_be_open(self.view)
 
+    def dump_threads(self) -> int | None:
+        """How many replicas the server was sending to when last read; None when that is too long ago to say."""
+        server = self.view.server if self.view is not None else None
+        if not isinstance(server, ServerFacts) or self._clock.boottime() - server.read_at > timing.LOOP_STALE:
+            return None
+        return server.dump_threads
+
     @property
     def _perhaps_open(self) -> bool:
         """Also a server that a pass which did not end may have opened since: it is armed before."""

@@ -128,7 +128,15 @@ class Member:
 
         def edges(loop: RoleLoop) -> Edges:
             self.accounts = city.accounts(self, loop)
-            keeper = Keeper(client, me, CLOCK, self.guard, loop_alive=loop.alive, on_change=loop.wake)
+            keeper = Keeper(
+                client,
+                me,
+                CLOCK,
+                self.guard,
+                loop_alive=loop.alive,
+                on_change=loop.wake,
+                dump_threads=loop.dump_threads,
+            )
             epochs = EpochFile(server.home / names.FILE_EPOCH, "cluster-uid")
             return Edges(
                 me, client, CLOCK, self.server, keeper, epochs, city, self.accounts,

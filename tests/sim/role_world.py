@@ -61,7 +61,15 @@ class Pod:
         edge = cast(Any, Edge(self.server))
 
         def edges(loop: RoleLoop) -> Edges:
-            keeper = Keeper(client, self.me, CLOCK, self.guard, loop_alive=loop.alive, on_change=loop.wake)
+            keeper = Keeper(
+                client,
+                self.me,
+                CLOCK,
+                self.guard,
+                loop_alive=loop.alive,
+                on_change=loop.wake,
+                dump_threads=loop.dump_threads,
+            )
             epochs = cast(Any, Epochs(self.volume))
             return Edges(
                 self.me, client, CLOCK, edge, keeper, epochs, self, NoAccounts(),

@@ -27,11 +27,20 @@ class Bed:
     permits: list[float] = field(default_factory=list)
     alive: bool = True
     changes: int = 0
+    dump_threads: int | None = None
 
     def __post_init__(self) -> None:
         self.transport = MemoryTransport(self.store)
         self.client = Client(self.transport)
-        self.keeper = Keeper(self.client, ME, LoopClock(), self, loop_alive=lambda: self.alive, on_change=self._changed)
+        self.keeper = Keeper(
+            self.client,
+            ME,
+            LoopClock(),
+            self,
+            loop_alive=lambda: self.alive,
+            on_change=self._changed,
+            dump_threads=lambda: self.dump_threads,
+        )
 
     def permit_until(self, boottime: float) -> None:
         self.permits.append(boottime)
@@ -50,6 +59,11 @@ class Bed:
     def spec(self) -> dict[str, Any]:
         spec: dict[str, Any] = self.store.select(LEASES.path("ns"), {})[0]["spec"]
         return spec
+
+    @property
+    def notes(self) -> dict[str, str]:
+        meta: dict[str, Any] = self.store.select(LEASES.path("ns"), {})[0]["metadata"]
+        return meta.get("annotations") or {}
 
     async def take_away(self, holder: str) -> None:
         await self.client.merge_patch(LEASES, "ns", "db-primary", {"spec": {"holderIdentity": holder}})

@@ -9,6 +9,7 @@ import pytest
 
 from cnmysql.errors import Conflict, Refused, Unreachable
 from cnmysql.kube.resources import LEASES
+from cnmysql.names import ANN_DUMP_THREADS
 from instance.lease import judge, taken
 from instance.role.view import LeaseFacts
 from tests.unit.instance.lease_bed import OWN, Bed, told
@@ -39,7 +40,7 @@ def test_taking_keeps_what_is_not_ours_and_the_version() -> None:
         "metadata": {"name": "db-primary", "resourceVersion": "7", "annotations": {"a": "b"}},
         "spec": {"holderIdentity": "", "leaseTransitions": 4},
     }
-    result = taken(lease, OWN, datetime(2030, 1, 1, tzinfo=UTC))
+    result = taken(lease, OWN, datetime(2030, 1, 1, tzinfo=UTC), None)
     assert result["metadata"] == lease["metadata"]
     assert result["spec"]["holderIdentity"] == OWN
     assert result["spec"]["leaseTransitions"] == 5
@@ -158,6 +159,26 @@ def test_two_takers_of_one_empty_lease() -> None:
         with pytest.raises(Refused, match="db-2"):
             await bed.keeper.acquire()
         assert bed.spec["holderIdentity"] == "db-2/uid-1" and bed.permits == []
+
+    told(story)
+
+
+def test_every_renewal_says_how_many_replicas_are_sent_to() -> None:
+    """A number that is not known any more must not stand there: zero would be taken for the end of every replica."""
+
+    async def story(bed: Bed) -> None:
+        await bed.create()
+        await bed.client.merge_patch(LEASES, "ns", "db-primary", {"metadata": {"annotations": {"a": "b"}}})
+        await bed.keeper.acquire()
+        assert bed.notes == {"a": "b"}
+        for count, noted in ((2, {ANN_DUMP_THREADS: "2"}), (0, {ANN_DUMP_THREADS: "0"}), (None, {})):
+            bed.dump_threads = count
+            await asyncio.sleep(2.5)
+            assert bed.notes == {"a": "b"} | noted
+        bed.dump_threads = 2
+        await asyncio.sleep(2.5)
+        await bed.keeper.release()
+        assert bed.notes == {"a": "b"}
 
     told(story)
 
