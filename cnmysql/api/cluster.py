@@ -242,7 +242,10 @@ class ClusterSpec(Model):
         default="info", description="What the instance managers log."
     )
     max_start_delay: Annotated[int, Limits(format="int32")] = Field(
-        default=3600, ge=1, description="Seconds an instance may take to start."
+        default=3600,
+        ge=1,
+        description="Seconds from the start of its container until mysqld must answer, crash recovery included. If "
+        "it does not, the container is killed and recovery begins anew: allow for the longest.",
     )
     max_stop_delay: Annotated[int, Limits(format="int32")] = Field(
         default=1800, ge=1, description="Seconds an instance may take to stop before it is killed."

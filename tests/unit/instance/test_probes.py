@@ -56,7 +56,11 @@ def test_only_a_server_that_cannot_be_killed_fails_liveness(condition: Condition
 
 
 def test_startup_is_over_with_the_first_answer() -> None:
+    """A server that recovers runs and does not answer: it has as long as the startup probe gives it."""
     assert readiness.not_started(DOWN) == "mysqld is not running"
+    recovering = Condition(Unknown("no socket yet"), primary=True)
+    assert readiness.not_started(recovering) == "no socket yet"
+    assert readiness.not_live(recovering) == ""
     assert readiness.not_started(Condition(server(), primary=False)) == ""
 
 

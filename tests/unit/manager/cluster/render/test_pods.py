@@ -146,9 +146,12 @@ def test_every_mount_has_its_volume_and_the_other_way_round() -> None:
     assert mounted == {v["name"] for v in body["spec"]["volumes"]}
 
 
-def test_probes_leave_a_start_its_time() -> None:
-    probe = containers(rendered(maxStartDelay=61))["mysql"]["startupProbe"]
-    assert probe["periodSeconds"] * probe["failureThreshold"] >= 61
+@pytest.mark.parametrize(
+    ("spec", "least"), [({}, 3600), ({"maxStartDelay": 61}, 61), ({"maxStartDelay": 86400}, 86400)]
+)
+def test_probes_leave_a_start_its_time(spec: dict[str, Any], least: int) -> None:
+    probe = containers(rendered(**spec))["mysql"]["startupProbe"]
+    assert least <= probe["periodSeconds"] * probe["failureThreshold"] < least + probe["periodSeconds"]
     assert probe["httpGet"] == {"path": "/startupz", "port": "health"}
 
 

@@ -164,3 +164,15 @@ def test_no_pod_is_removed_whose_successor_could_not_start() -> None:
     foreign = {"metadata": {"annotations": {names.ANN_CLUSTER_UID: "other"}}}
     s = objects(changed(), "volumes", db_2=foreign)
     assert answer(s) == "wait: the new template waits: db-2 waits for a volume of this Cluster"
+
+
+@pytest.mark.parametrize(
+    ("restarts", "expected"), [(1, "wait: the new template waits until db-3 is ready"), (2, "db-3")]
+)
+def test_more_time_to_start_reaches_an_instance_that_was_killed_twice_for_lack_of_it(
+    restarts: int, expected: str
+) -> None:
+    s = silent(pod(spec(ready(3), maxStartDelay=86400), "db-3", NOT_READY), "db-3")
+    container = {"name": "mysql", "ready": False, "restartCount": restarts, "state": {"running": {}}}
+    found = answer(pod(s, "db-3", {"status": {"containerStatuses": [container]}}))
+    assert found.startswith(expected)
