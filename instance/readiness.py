@@ -38,8 +38,8 @@ def not_live(condition: Condition) -> str:
 
 
 def not_started(condition: Condition) -> str:
-    """Why /startupz fails; empty when mysqld has answered. The first start in a container has `maxStartDelay` for it, its
-    crash recovery included; a later one in the same container is not bounded by any probe."""
+    """Why /startupz fails; empty when mysqld has answered. The first start in a container has `maxStartDelay` for it,
+    its crash recovery included; a later one in the same container is not bounded by any probe."""
     return condition.server.why if isinstance(condition.server, Unknown) else ""
 
 

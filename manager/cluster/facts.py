@@ -143,14 +143,22 @@ def _last_words(death: Json) -> str:
     return str(death.get("message") or "").strip() if death.get("exitCode") else ""
 
 
-def _keeps_restarting(container: Json, death: Json) -> bool:
+def _keeps_restarting(pod: Json, container: Json, death: Json) -> bool:
     """Not one that lived long before, as those that went down with their node did."""
     if container.get("restartCount", 0) < 2 or not death:
         return False
     begin, end = death.get("startedAt"), death.get("finishedAt")
     if not begin or not end:
         return True
-    return (parse_rfc3339(str(end)) - parse_rfc3339(str(begin))).total_seconds() <= _RECOVERED_SECONDS
+    lived = (parse_rfc3339(str(end)) - parse_rfc3339(str(begin))).total_seconds()
+    return lived <= max(_RECOVERED_SECONDS, _start_budget(pod, str(container["name"])))
+
+
+def _start_budget(pod: Json, name: str) -> float:
+    """Seconds after which a container that did not start has been killed by its startup probe, grace included."""
+    probes = (c.get("startupProbe") for c in pod["spec"]["containers"] if c["name"] == name)
+    allowed = sum(p["periodSeconds"] * p["failureThreshold"] for p in probes if p)
+    return float(allowed and allowed + pod["spec"].get("terminationGracePeriodSeconds", 0))
 
 
 def _containers(pod: Json) -> tuple[Json, ...]:
@@ -185,7 +193,7 @@ def stuck(s: Snapshot, instance: str) -> str:
         waiting = (container.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") in _STUCK_WAITING:
             return f"{waiting['reason']}: {waiting.get('message', '')}".rstrip(": ")
-        if _keeps_restarting(container, death):
+        if _keeps_restarting(pod, container, death):
             oom = " (OOMKilled: it needs more than its memory limit allows; raise spec.resources.limits.memory)"
             return f"container {container['name']} keeps restarting{oom if death.get('reason') == 'OOMKilled' else ''}"
     for condition in status.get("conditions") or ():

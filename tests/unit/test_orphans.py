@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 from tests.support import mysqld
+from tests.support.kube import eventually
 
 
 def test_a_record_another_worker_has_just_removed_is_passed_over(tmp_path: Path) -> None:
@@ -19,6 +20,9 @@ def test_only_the_process_the_record_was_made_for_is_killed(tmp_path: Path) -> N
     ours = subprocess.Popen(["sh", "-c", "sleep 60; exit", str(tmp_path)])
     try:
         for process in (stranger, ours):
+            eventually(
+                Path(f"/proc/{process.pid}/cmdline").read_bytes, 10, "the program to have its arguments", every=0.01
+            )
             record.write_text(str(process.pid))
             mysqld._kill_if_ours(record)
         assert ours.wait(10) == -signal.SIGKILL

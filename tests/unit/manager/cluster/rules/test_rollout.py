@@ -173,6 +173,10 @@ def test_more_time_to_start_reaches_an_instance_that_was_killed_twice_for_lack_o
     restarts: int, expected: str
 ) -> None:
     s = silent(pod(spec(ready(3), maxStartDelay=86400), "db-3", NOT_READY), "db-3")
+    # It had the hour of before and half an hour to stop.
+    ended = {"exitCode": 137, "startedAt": rfc3339(s.now - timedelta(hours=1.5)), "finishedAt": rfc3339(s.now)}
     container = {"name": "mysql", "ready": False, "restartCount": restarts, "state": {"running": {}}}
-    found = answer(pod(s, "db-3", {"status": {"containerStatuses": [container]}}))
+    found = answer(
+        pod(s, "db-3", {"status": {"containerStatuses": [{**container, "lastState": {"terminated": ended}}]}})
+    )
     assert found.startswith(expected)
