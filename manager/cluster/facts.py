@@ -130,9 +130,10 @@ def donor(s: Snapshot) -> bool:
 
 def _last_death(s: Snapshot, container: Json) -> Json:
     """How the container ended last, if it has not recovered from that since; empty when it has."""
-    terminated: Json = (container.get("lastState") or {}).get("terminated") or {}
+    state = container.get("state") or {}
+    terminated: Json = state.get("terminated") or (container.get("lastState") or {}).get("terminated") or {}
     ended = terminated.get("finishedAt")
-    running = "running" in (container.get("state") or {})
+    running = "running" in state
     if running and ended and (s.now - parse_rfc3339(str(ended))).total_seconds() > _RECOVERED_SECONDS:
         return {}
     return terminated

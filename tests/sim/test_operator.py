@@ -211,6 +211,15 @@ def test_an_image_that_hides_another_series_stops_at_the_first_pod_and_can_be_co
     assert {n: world.api.uids("pods")[n] for n in kept} == kept
 
 
+def test_a_replica_that_cannot_serve_does_not_block_the_cluster() -> None:
+    world = ready(cluster(2))
+    image = "mysql@sha256:" + "1" * 64
+    world.instances.other_series.add(image)
+    world.edit(imageName=image)
+    world.settle()
+    assert (world.phase, world.open_instance()) == (names.PHASE_UPGRADING, "db-1")
+
+
 @pytest.mark.parametrize(
     ("flag", "wrong", "right"),
     [

@@ -80,6 +80,8 @@ OOM = (
         (restarted(2, lived=WEEK, ago=5), ""),
         (restarted(1, lived=5, ago=5, message="ForeignData: x"), "mysql: ForeignData: x"),
         (restarted(1, lived=5, ago=WEEK, message="ForeignData: x"), ""),
+        # The kubelet has not started it again yet.
+        ({"status": {"containerStatuses": [{**CONTAINER, "state": died("ForeignData: y")}]}}, "mysql: ForeignData: y"),
         (
             {"status": {"containerStatuses": [{**CONTAINER, "restartCount": 1, "lastState": died("ForeignData: x")}]}},
             "mysql: ForeignData: x",
