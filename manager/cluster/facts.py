@@ -172,9 +172,11 @@ def hopeless(s: Snapshot, instance: str) -> str:
     empty text when there is no such reason.
     """
     report, pod = fresh_report(s, instance), s.objects.pods.get(instance)
+    if pod is None or terminating(pod):
+        return ""
     if report is not None and report.problem is not None and report.problem.reason in _HOPELESS_PROBLEMS:
         return f"{report.problem.reason}: {report.problem.message}"
-    for container in _containers(pod) if pod is not None else ():
+    for container in _containers(pod):
         said = "" if container.get("ready") else _last_words(_last_death(s, container))
         if said.partition(":")[0] in _HOPELESS_PROBLEMS:
             return said

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Iterator
-from functools import cache
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
+from cnmysql import names
 from cnmysql.api.cluster import ClusterSpec
+from manager.cluster.snapshot import Known, UserSecret
+from tests.sim.issuing import authority, brought, leaf
 from tests.sim.operator_world import World
 from tests.support.merge_patch import merge_patch
 
@@ -22,6 +24,7 @@ PODS = {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "zone
 SPREAD = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}
 PEER = {"podSelector": {"matchLabels": {"app": "shop"}}}
 WALLS: Json = {"networkPolicy": {"enabled": True}}
+OWN_CA: Json = {"certificates": {"serverCASecret": "ca"}}
 
 ELSEWHERE = {"description": "for people"}
 VALUES: dict[str, object] = {
@@ -67,11 +70,11 @@ VALUES: dict[str, object] = {
     "bootstrap.initdb.postInitSQL": ["DO 1"],
     "bootstrap.initdb.characterSet": "latin1",
     "bootstrap.initdb.collation": "utf8mb4_bin",
-    "certificates.serverCASecret": "mine",
-    "certificates.serverTLSSecret": "mine",
-    "certificates.clientCASecret": "mine",
-    "certificates.replicationTLSSecret": "mine",
-    "certificates.operatorTLSSecret": "mine",
+    "certificates.serverCASecret": "ca",
+    "certificates.serverTLSSecret": "server",
+    "certificates.clientCASecret": "clients",
+    "certificates.replicationTLSSecret": "replication",
+    "certificates.operatorTLSSecret": "operator",
     "certificates.serverAltDNSNames": ["db.example.com"],
     "networkPolicy.enabled": True,
     "networkPolicy.clients": [PEER],
@@ -106,15 +109,30 @@ def with_value(spec: Json, path: str, value: object) -> Json:
     return changed
 
 
-@cache
-def made(walls: bool) -> Json:
-    """What is made of a spec that asks for nothing in particular."""
-    return settled({**MINIMAL, **(WALLS if walls else {})})
+def beside(path: str) -> Json:
+    """What else has to be asked for, so that the field can do anything."""
+    if path.startswith("networkPolicy.") and path != "networkPolicy.enabled":
+        return WALLS
+    return OWN_CA if path.startswith("certificates.") and path.endswith("TLSSecret") else {}
 
 
 def settled(spec: Json) -> Json:
-    world = World(spec)
+    """What is made of it, once it is Ready."""
+    world, own = World(spec), authority("mine")
+    clients = authority("clients")
+    world.issuing.user |= {"ca": own, "clients": clients}
+    login = UserSecret(Known.PRESENT, frozenset({"username", "password"}), "1")
+    world.api.user_secrets |= {
+        "root": login,
+        "login": login,
+        "ca": brought(own),
+        "clients": brought(clients),
+        "server": brought(leaf(own, dns=("db-1.shop.svc", "db-2.shop.svc"), server=True), ca=own),
+        "replication": brought(leaf(own, "db-replication", "shop", server=False), ca=own),
+        "operator": brought(leaf(own, names.OPERATOR_CN, server=False), ca=own),
+    }
     world.settle()
+    assert world.phase == names.PHASE_READY, world.status.get("phaseReason")
     return world.shape()
 
 
@@ -122,16 +140,15 @@ def test_every_field_has_a_value_here() -> None:
     assert sorted(leaves(ClusterSpec)) == sorted(VALUES.keys() | ELSEWHERE)
 
 
-@pytest.mark.parametrize("walls", [False, True])
-def test_the_same_spec_makes_the_same(walls: bool) -> None:
-    assert settled({**MINIMAL, **(WALLS if walls else {}), "description": "for people"}) == made(walls)
+@pytest.mark.parametrize("more", [{}, WALLS, OWN_CA])
+def test_the_same_spec_makes_the_same(more: Json) -> None:
+    assert settled(MINIMAL | more | ELSEWHERE) == settled(MINIMAL | more)
 
 
 @pytest.mark.parametrize("path", VALUES)
 def test_a_field_changes_what_is_made(path: str) -> None:
-    walls = path.startswith("networkPolicy.") and path != "networkPolicy.enabled"
-    spec = with_value({**MINIMAL, **(WALLS if walls else {})}, path, VALUES[path])
-    assert settled(spec) != made(walls)
+    spec = MINIMAL | beside(path)
+    assert settled(with_value(spec, path, VALUES[path])) != settled(spec)
 
 
 def test_how_images_are_pulled_is_said_for_every_container_of_the_image() -> None:

@@ -233,7 +233,10 @@ def test_a_first_database_that_cannot_be_made_can_be_corrected(
     world = cluster(2, bootstrap={"initdb": wrong})
     world.instances.refuses.add(flag)
     world.settle()
-    assert (world.phase, world.status["phaseReason"]) == (names.PHASE_BLOCKED, "BootstrapFailed: initdb failed")
+    assert (world.phase, world.status["phaseReason"]) == (
+        names.PHASE_BLOCKED,
+        "db-1 cannot open: BootstrapFailed: initdb failed",
+    )
     assert not world.open_instance()
     world.edit(bootstrap={"initdb": right})
     ready(world)

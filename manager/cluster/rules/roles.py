@@ -79,7 +79,7 @@ def _bootstrap(s: Snapshot) -> Outcome:
         )
     first = names.instance(s.name, 1)
     if why := facts.hopeless(s, first):
-        return Continue(notice=_blocked(why))
+        return Continue(notice=_blocked(f"{first} cannot open: {why}"))
     report = facts.fresh_report(s, first)
     if report is None or not _ready_to_open(report):
         return Continue()
@@ -138,6 +138,8 @@ def _finish(s: Snapshot, holder: str) -> Outcome:
     # Its own hold as well once its container has ended: the proof goes with the Pod.
     if holder and (holder != identity or proofs.ended(s, holder)):
         return _clear_foreign(s, holder)
+    if why := facts.hopeless(s, change.to):
+        return Continue(notice=_blocked(f"{change.to} cannot open: {why}"))
     return Continue(notice=waiting)
 
 

@@ -88,14 +88,25 @@ def test_a_primary_that_cannot_serve_blocks_and_says_why(problem: Any) -> None:
         (lambda s: says(s, "db-1", epoch=4), "Blocked|StatusRolledBack: db-1 has stored epoch 4, the status says 0"),
         (
             lambda s: says(s, "db-1", mysqld=WAITING, problem=Problem(reason="ForeignData", message="not ours")),
-            "Blocked|ForeignData: not ours",
+            "Blocked|db-1 cannot open: ForeignData: not ours",
         ),
         (
             lambda s: says(s, "db-1", mysqld=PROVISIONING, problem=Problem(reason="BootstrapFailed", message="no")),
-            "Blocked|BootstrapFailed: no",
+            "Blocked|db-1 cannot open: BootstrapFailed: no",
         ),
         # Its manager lingers for a moment only; the kubelet keeps its last word.
-        (lambda s: silent(pod(s, "db-1", last_word("BootstrapFailed: no")), "db-1"), "Blocked|BootstrapFailed: no"),
+        (
+            lambda s: silent(pod(s, "db-1", last_word("BootstrapFailed: no")), "db-1"),
+            "Blocked|db-1 cannot open: BootstrapFailed: no",
+        ),
+        (
+            lambda s: pod(
+                says(s, "db-1", mysqld=WAITING, problem=Problem(reason="ForeignData", message="x")),
+                "db-1",
+                {"metadata": {"deletionTimestamp": "now"}},
+            ),
+            "",
+        ),
         (lambda s: silent(pod(s, "db-1", last_word("BootstrapFailed: no", ready=True)), "db-1"), ""),
         (lambda s: silent(pod(s, "db-1", last_word("NoDonor: no")), "db-1"), ""),
         (
@@ -289,3 +300,8 @@ def test_the_own_word_of_a_pod_that_is_going_counts_under_this_epoch_only(epoch:
 
 def test_a_primary_we_cannot_hear_is_left_alone() -> None:
     assert reason(roles.decide(silent(ready(3), "db-1"))) == ""
+
+
+def test_an_order_to_one_that_cannot_serve_is_blocked_between_its_attempts_too() -> None:
+    s = silent(pod(ordered(ready(3)), "db-1", last_word("BootstrapFailed: no")), "db-1")
+    assert reason(roles.decide(s)) == "Blocked|db-1 cannot open: BootstrapFailed: no"
