@@ -222,14 +222,18 @@ class Mysqld:
         inherited = (self.lock_fd, first.fd if first else None)
         try:
             child, pipe = spawn(
-                self._reaper, self._settings, self._arguments(first), inherited=inherited, on_line=on_line
+                self._reaper,
+                self._watchdog,
+                self._settings,
+                self._arguments(first),
+                inherited=inherited,
+                on_line=on_line,
             )
         except CannotRun as error:
             self._note(Death(1), (error.message,))
             return
         run = Started(generation, child, pipe, self._read_config(), oom_kills(), initial=first is not None)
         self._current = self._last = run
-        self._watchdog.guard(child.pid)
         child.exited.add_done_callback(lambda future: self._exited(run, future.result()))
         _log.info("started mysqld", pid=child.pid, generation=generation)
         restarts = self._report.restarts + (1 if generation > 1 else 0)
@@ -244,7 +248,7 @@ class Mysqld:
         self._initial_in_vain = run.initial and self._report.state == "starting"
         self._current = None
         self.undead = False
-        self._watchdog.unguard()
+        self._watchdog.unguard(run.child.pid)
         run.gone.set()
         death = Death(returncode, run.stopping, max(0, oom_kills() - run.oom_kills))
         self._note(death, last_errors(run.pipe.text()))

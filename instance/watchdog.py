@@ -50,6 +50,7 @@ class Watchdog:
         self._channel = channel
         self._shared = shared
         self._words = memoryview(shared).cast("q")
+        self._guarded: int | None = None
 
     @classmethod
     def fork(cls) -> Watchdog:
@@ -87,9 +88,13 @@ class Watchdog:
             self._send(_GUARD, fd)
         finally:
             os.close(fd)
+        self._guarded = pid
 
-    def unguard(self) -> None:
-        """mysqld is dead and reaped."""
+    def unguard(self, pid: int) -> None:
+        """This mysqld is dead and reaped. Nothing happens when another one is guarded by now."""
+        if pid != self._guarded:
+            return
+        self._guarded = None
         self.forbid()
         self._send(_UNGUARD)
 

@@ -8,6 +8,7 @@ from cnmysql.errors import Terminal
 from instance.process.logpipe import LogPipe
 from instance.process.reaper import Child, Reaper
 from instance.settings import Settings, child_environment
+from instance.watchdog import Watchdog
 
 
 class CannotRun(Terminal):
@@ -16,13 +17,17 @@ class CannotRun(Terminal):
 
 def spawn(
     reaper: Reaper,
+    watchdog: Watchdog,
     settings: Settings,
     arguments: Sequence[str],
     *,
     inherited: Sequence[int | None] = (),
     on_line: Callable[[str], None] | None = None,
 ) -> tuple[Child, LogPipe]:
-    """Start it with these arguments. `inherited`: descriptors it gets besides its output. Raises CannotRun."""
+    """Start it with these arguments. `inherited`: descriptors it gets besides its output. Raises CannotRun.
+
+    It is guarded before anything else is done, so that hardly a moment is left in which only the end of process 1
+    itself (the kernel then ends the whole container) would take it along."""
     pipe = LogPipe("mysqld", on_line)
     try:
         child = reaper.spawn(
@@ -35,5 +40,6 @@ def spawn(
     except OSError as error:
         pipe.discard()
         raise CannotRun(f"cannot run {settings.mysqld}: {error.strerror}") from error
+    watchdog.guard(child.pid)
     pipe.started()
     return child, pipe

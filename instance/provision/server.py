@@ -71,11 +71,10 @@ class Tools:
     def spawn(self, arguments: Sequence[str]) -> tuple[Child, LogPipe]:
         """Start mysqld with these arguments. Raises ProgramFailed when it cannot be run at all."""
         try:
-            child, pipe = spawn(self.reaper, self.settings, arguments, inherited=(self.lock_fd,))
+            child, pipe = spawn(self.reaper, self.watchdog, self.settings, arguments, inherited=(self.lock_fd,))
         except CannotRun as error:
             raise ProgramFailed(error.message) from error
-        self.watchdog.guard(child.pid)
-        child.exited.add_done_callback(lambda _: self.watchdog.unguard())
+        child.exited.add_done_callback(lambda _: self.watchdog.unguard(child.pid))
         return child, pipe
 
     async def program(self, what: str, *arguments: str, within: float = PROGRAM_SECONDS) -> list[str]:

@@ -135,12 +135,25 @@ say(*seen)
     assert m.line() == "None -9 1"
 
 
+def test_news_of_an_earlier_servers_end_do_not_let_go_of_the_present_one(manager: Callable[[str], Manager]) -> None:
+    m = manager("""
+second = server()
+watchdog.guard(second.pid)
+watchdog.permit_until(now() + 0.2)
+first.kill(); first.wait()
+watchdog.unguard(first.pid)
+second.wait(5)
+say(second.returncode, watchdog.kills)
+""")
+    assert m.line() == "-9 1"
+
+
 def test_after_a_server_has_ended_nothing_is_killed(manager: Callable[[str], Manager]) -> None:
     m = manager("""
 first.kill(); first.wait()
 watchdog.permit_until(now() + 0.1)
 time.sleep(0.5)
-watchdog.unguard()
+watchdog.unguard(first.pid)
 watchdog.permit_until(now() + 0.1)
 time.sleep(0.5)
 say(watchdog.kills, watchdog.alive())
@@ -154,7 +167,7 @@ import select
 say(watchdog.alive())
 select.select([watchdog], [], [], 10)
 say(watchdog.alive())
-watchdog.permit_until(now()); watchdog.guard(first.pid); watchdog.unguard(); watchdog.forbid()
+watchdog.permit_until(now()); watchdog.guard(first.pid); watchdog.unguard(first.pid); watchdog.forbid()
 first.kill()
 say("no error")
 """)
