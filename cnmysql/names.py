@@ -156,6 +156,13 @@ CONDITION_PARAMETERS: Final = "ParametersApplied"
 PARAMETERS_APPLIED: Final = "Applied"
 PARAMETERS_CHANGING: Final = "ParametersChanging"
 PARAMETER_REJECTED: Final = "ParameterRejected"
+CONDITION_STORAGE: Final = "StoragePressure"
+
+# Reasons of CONDITION_STORAGE, and of the Events when it comes (Warning) and goes.
+STORAGE_ABOVE: Final = "AboveThreshold"
+STORAGE_BELOW: Final = "BelowThreshold"
+EVENT_STORAGE_PRESSURE: Final = "StoragePressure"
+EVENT_STORAGE_RESOLVED: Final = "StoragePressureResolved"
 
 # Phases of a Cluster.
 PHASE_PENDING: Final = "Pending"

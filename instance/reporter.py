@@ -1,7 +1,7 @@
 """Puts the instance's report together and hands it to whoever listens, at once when something that matters changes.
 
 `GET /status` reads mysqld for each question; the stream sends what the role loop saw last. Values that move all the
-time (GTID sets, lag, uptime, space) ride the heartbeat or the next report and never cause one.
+time (GTID sets, lag, uptime, bytes) ride the heartbeat or the next report and never cause one.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from cnmysql.protocol.report import (
     MysqldReport,
     Problem,
     ReplicationReport,
+    StorageReport,
     TLSReport,
 )
 from cnmysql.tasks import Signal
@@ -35,11 +36,12 @@ from instance.server import LocalServer
 from instance.volume import VolumeWatch
 
 READ_SECONDS: Final = 1.0
+SPACE_STEP_PERCENT: Final = 5
+"""Space on the data volume is news when it crosses a multiple of this."""
 _MOVING: Final[dict[str, Any]] = {
     "gtid_executed": None,
     "gtid_purged": None,
     "received": None,
-    "storage": None,
     "uptime_seconds": None,
     "status_age_seconds": 0.0,
     "dump_threads": None,
@@ -60,6 +62,10 @@ def trigger(report: InstanceStatus) -> InstanceStatus:
     if report.replication is not None:
         still = {"retrieved_gtid_set": "", "seconds_behind_source": None}
         changes["replication"] = report.replication.model_copy(update=still)
+    if report.storage is not None:
+        # Space moves all the time, too; that it runs out must not wait for another change.
+        step = report.storage.used_percent // SPACE_STEP_PERCENT
+        changes["storage"] = StorageReport(used_bytes=step, capacity_bytes=0, available_bytes=0)
     if report.lease is not None:
         changes["lease"] = LeaseReport(held=report.lease.held)
     return report.model_copy(update=changes)

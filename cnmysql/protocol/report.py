@@ -123,6 +123,12 @@ class StorageReport(Wire):
     capacity_bytes: Count
     available_bytes: Count
 
+    @property
+    def used_percent(self) -> int:
+        """Whole percents of what mysqld may use: without what the file system reserves for root, as df(1) counts."""
+        usable = self.used_bytes + self.available_bytes
+        return 100 * self.used_bytes // usable if usable else 0
+
 
 class ProvisioningReport(Wire):
     """Progress of initdb or join. `bytes_total` is 0 while unknown."""

@@ -13,7 +13,7 @@ from typing import Any
 from cnmysql import names
 from cnmysql.clock import rfc3339
 from manager.actions import Action, Emit, PatchStatus
-from manager.cluster import facts, mirror, validity
+from manager.cluster import facts, mirror, space, validity
 from manager.cluster.image import in_force
 from manager.cluster.outcome import Condition, Notice
 from manager.cluster.rules import accounts, configuration
@@ -54,6 +54,7 @@ def decide(s: Snapshot, notices: tuple[Notice, ...], *, held: bool) -> Verdict:
     if certificates is not None:
         actions += validity.events(s, certificates)
     actions += configuration.events(s, applied)
+    actions += space.events(s, space.condition(s))
     return Verdict(phase, reason, tuple(actions), wake_after)
 
 
@@ -223,6 +224,9 @@ def _conditions(
         wanted[names.CONDITION_ACCOUNTS] = (found.holds, found.reason, found.message)
     if applied is not None:
         wanted[names.CONDITION_PARAMETERS] = (applied.holds, applied.reason, applied.message)
+    room = space.condition(s)
+    if room is not None:
+        wanted[names.CONDITION_STORAGE] = (room.holds, room.reason, room.message)
     ours = [_condition(s, before.get(kind), kind, said) for kind, said in wanted.items()]
     kept = [c for kind, c in before.items() if kind not in wanted]
     return [*ours, *kept]

@@ -31,6 +31,7 @@ BASE = InstanceStatus(
     gtid_executed=f"{UUID}:1",
     lease=LeaseReport(held=True, age_seconds=1.0),
     replication=ReplicationReport(source_host="h", io_running=True, sql_running=True),
+    storage=StorageReport(used_bytes=8100, capacity_bytes=10500, available_bytes=1900),
 )
 
 
@@ -43,7 +44,7 @@ BASE = InstanceStatus(
         {"dump_threads": 2},
         {"status_age_seconds": 1.5},
         {"lease": LeaseReport(held=True, age_seconds=2.0)},
-        {"storage": StorageReport(used_bytes=1, capacity_bytes=2, available_bytes=1)},
+        {"storage": StorageReport(used_bytes=8499, capacity_bytes=10500, available_bytes=1501)},
         {
             "replication": ReplicationReport(
                 source_host="h",
@@ -69,6 +70,8 @@ def test_what_moves_all_the_time_causes_no_frame(changes: dict[str, Any]) -> Non
         {"lease": LeaseReport(held=False)},
         {"replication": ReplicationReport(source_host="h", io_running=False, sql_running=True)},
         {"role_state": "closing"},
+        {"storage": StorageReport(used_bytes=8500, capacity_bytes=10500, available_bytes=1500)},
+        {"storage": StorageReport(used_bytes=7999, capacity_bytes=10500, available_bytes=2001)},
     ],
 )
 def test_what_matters_causes_one(changes: dict[str, Any]) -> None:
