@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pymysql
 import pytest
 
+from cnmysql import names
 from tests.support import sql
 from tests.support.cluster import Cluster, fresh_namespace
 from tests.support.kube import Kube, eventually
@@ -17,7 +18,7 @@ CREATE TEMPORARY TABLE hog (v CHAR(255) CHARACTER SET utf8mb4 NOT NULL) ENGINE=M
 SELECT REPEAT('x', 255) AS v FROM information_schema.columns a, information_schema.columns b LIMIT 4000000
 """
 """4 million rows of 1 kB in memory."""
-JUNK = "/var/lib/mysql/junk"
+JUNK = f"{names.VOLUME_DIR}/junk"
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def test_a_volume_that_fills_is_told_before_it_is_full(lone: Cluster) -> None:
         return [e["type"] for e in lone.events() if e["reason"] == reason]
 
     eventually(lambda: pressure() == "False", 30, "usage to be reported")
-    _shell(lone, f"fallocate -l $(df --output=avail -B1 {JUNK[:-5]} | tail -1 | awk '{{print int($1*0.9)}}') {JUNK}")
+    _shell(lone, f"fallocate -l $(($(df --output=avail -B1 {names.VOLUME_DIR} | tail -1) * 9 / 10)) {JUNK}")
     eventually(lambda: pressure().startswith(f"True data volumes are nearly full: {i};"), 30, "StoragePressure")
     eventually(lambda: told("StoragePressure") == ["Warning"], 10, "a Warning Event")
     assert lone.status["phase"] == "Ready", "it serves on"
