@@ -293,8 +293,9 @@ def issuer_ca(c: str) -> str:
 
 
 def issuer_client_ca(c: str) -> str:
-    """Issuer of client certificates where they have a CA of their own."""
-    return f"{c}-client-ca"
+    """Issuer of client certificates where they have a CA of their own. It does not end like another issuer's name: the
+    Cluster `<c>-client` has an issuer `<c>-client-ca`."""
+    return f"{c}-ca-client"
 
 
 def certificate_ca(c: str) -> str:

@@ -28,6 +28,7 @@ class PeerClient:
         self._namespace = namespace
         self._port = port
         self._client: ControlClient | None = None
+        self._context: ssl.SSLContext | None = None
         self._stamp: object = None
 
     async def status(self, instance: str, *, timeout: float = 2.0) -> InstanceStatus:
@@ -47,17 +48,18 @@ class PeerClient:
             return Unknown(str(error))
 
     async def refresh(self) -> None:
-        """Use the files as they are now for new connections."""
+        """Use the files as they are now for new connections. Raises Unreachable when they cannot be used: what was in
+        use stays so."""
+        self._load()
         await self.close()
 
     async def keep_up(self) -> None:
-        """`refresh` if the files were replaced since they were read. While one is missing nothing changes."""
+        """`refresh` if the files were replaced since they were read. While they cannot be used nothing changes."""
         try:
-            replaced = self._files.stamp() != self._stamp
-        except OSError:
+            if self._files.stamp() != self._stamp:
+                await self.refresh()
+        except (OSError, Unreachable):
             return
-        if replaced:
-            await self.refresh()
 
     async def close(self) -> None:
         client, self._client = self._client, None
@@ -68,13 +70,16 @@ class PeerClient:
         if self._client is None:
             from cnmysql.protocol.client import ControlClient
 
-            try:
-                self._stamp = self._files.stamp()
-                context = client_context(self._files)
-            except (OSError, ssl.SSLError) as error:
-                raise Unreachable(f"the peer certificate cannot be used: {error}") from error
-            self._client = ControlClient(context, self._namespace, port=self._port)
+            self._client = ControlClient(self._context or self._load(), self._namespace, port=self._port)
         return self._client
+
+    def _load(self) -> ssl.SSLContext:
+        try:
+            stamp, context = self._files.stamp(), client_context(self._files)
+        except (OSError, ssl.SSLError) as error:
+            raise Unreachable(f"the peer certificate cannot be used: {error}") from error
+        self._stamp, self._context = stamp, context
+        return context
 
     async def _resolve(self, host: str) -> str:
         try:

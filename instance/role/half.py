@@ -104,8 +104,8 @@ class RoleHalf:
         self._files = FileWatch(self._watched(), clock)
         self._loaded = Loaded()
         self._loaded.replicating(certificates.read(paths.replication_tls))
-        self._loaded.asked(certificates.read(paths.peer_tls))
         self._files.again("server certificate")
+        self._files.again("peer certificate")
         self.loop.on_pass = self._passed
         self._volume.on_change = self.loop.wake
         self._informer.add_handler(lambda *_: self.loop.wake())

@@ -193,6 +193,9 @@ def _pair_text(keys: frozenset[str], tls: TlsMaterial) -> str:
 def _content_text(s: Snapshot, d: Desired, leaf: Leaf, certificate: x509.Certificate) -> str:
     if why := inspect.validity_fault(certificate, s.now):
         return f"tls.crt {why}"
+    # Pods mount it with its key: with a CA's key a broken-into instance would sign itself whatever it likes.
+    if inspect.is_authority(certificate):
+        return "tls.crt is a CA; bring a certificate issued with it (basic constraints CA:FALSE)"
     usage, word = (
         (inspect.SERVER_AUTH, "serverAuth") if leaf.side is Side.SERVER else (inspect.CLIENT_AUTH, "clientAuth")
     )

@@ -9,9 +9,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pymysql
 import pytest
 
 from cnmysql import names
+from cnmysql.log import Secret
+from cnmysql.mysql.digest import derived
+from cnmysql.protocol.accounts import AccountsOrder, RootOrder
 from tests.bed import deploy, facts, network, shell
 from tests.bed.config import Paths
 from tests.support import outward, sql
@@ -25,6 +29,10 @@ from tests.support.kube import ApiError, Json, Kube, eventually
 STATUS = request("GET", "/status")
 STREAM = request("GET", "/status/stream")
 CLOSE = request("POST", "/role/close", b'{"epoch": 999}')
+TAKE_OVER = AccountsOrder(RootOrder("9", derived(Secret("attacker"), "attack"), remote=True))
+"""root with a password of the attacker's own, from everywhere."""
+ACCOUNTS = request("POST", "/accounts", TAKE_OVER.to_json())
+EVERY_CALL = (STATUS, STREAM, CLOSE, ACCOUNTS)
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +75,7 @@ def test_only_certificates_of_the_clusters_ca_pass_the_handshake(trio: Cluster, 
         "the server's own": leaf_of(trio, names.secret_server_tls(trio.primary)),
     }
     for who, leaf in outsiders.items():
-        for call in (STATUS, CLOSE):
+        for call in EVERY_CALL:
             with pytest.raises(HandshakeFailed):
                 pytest.fail(f"{who}: {ask(trio, trio.primary, call, leaf)}")
     assert ask(trio, trio.primary, STATUS, leaf_of(trio, names.secret_client_tls(trio.name))).code == 200
@@ -79,13 +87,13 @@ def test_a_certificate_of_the_right_ca_does_what_its_identity_may_and_nothing_el
     peer = leaf_of(trio, names.secret_peer_tls(trio.replicas[0]))
     assert ask(trio, trio.primary, STATUS, peer).code == 200
     strangers = {
-        "a peer": (peer, (STREAM, CLOSE)),
-        "replication": (leaf_of(trio, names.secret_replication_tls(trio.name)), (STATUS, STREAM, CLOSE)),
+        "a peer": (peer, (STREAM, CLOSE, ACCOUNTS)),
+        "replication": (leaf_of(trio, names.secret_replication_tls(trio.name)), EVERY_CALL),
         "a peer of db-1": (
             authority.issue(o="cnmysql-peer", dns=(names.instance_host("db-1-1", trio.ns),), server=False),
-            (STATUS, STREAM, CLOSE),
+            EVERY_CALL,
         ),
-        "nobody": (authority.issue("nobody", server=False), (STATUS, STREAM, CLOSE)),
+        "nobody": (authority.issue("nobody", server=False), EVERY_CALL),
     }
     for who, (leaf, calls) in strangers.items():
         for call in calls:
@@ -94,6 +102,8 @@ def test_a_certificate_of_the_right_ca_does_what_its_identity_may_and_nothing_el
             except HandshakeFailed:
                 pytest.fail(f"{who} did not pass the handshake")
             assert (answer.code, answer.error) == (403, "this certificate may not do that"), who
+    with pytest.raises(pymysql.err.OperationalError):
+        trio.query(trio.primary, "SELECT 1", login=sql.Login("root", "attacker"))
     operator = leaf_of(trio, names.secret_client_tls(trio.name))
     assert ask(trio, trio.primary, request("GET", "/metrics"), operator).code == 404
     assert ask(trio, trio.primary, request("POST", "/role/close", b"{"), operator).code == 400

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+import pymysql
 import pytest
 
 from cnmysql.errors import Forbidden, SqlError
@@ -123,8 +124,50 @@ async def test_backup_reads_what_a_backup_needs(server: Mysqld) -> None:
         await run(c, "LOCK INSTANCE FOR BACKUP", "SELECT * FROM performance_schema.log_status", "UNLOCK INSTANCE")
         await run(c, "SELECT * FROM performance_schema.keyring_component_status", "FLUSH TABLES WITH READ LOCK")
         await run(c, "UNLOCK TABLES")
-        assert await refused(c, "SELECT * FROM other.t")
-        assert await refused(c, "CREATE DATABASE x")
+        for text in (
+            "SELECT * FROM other.t", "SELECT * FROM mysql.user", "CREATE DATABASE x", "CREATE USER x", "SHUTDOWN",
+            "SET GLOBAL super_read_only = OFF", "ALTER USER cnmysql_control@localhost ACCOUNT LOCK", "STOP REPLICA",
+        ):  # fmt: skip
+            assert await refused(c, text), text
+
+
+BEYOND_REPLICATING = (
+    "SELECT * FROM other.t",
+    "SELECT * FROM mysql.user",
+    f"DELETE FROM {SCHEMA}.t",
+    "CREATE DATABASE x",
+    "CREATE USER x",
+    "GRANT ALL ON *.* TO cnmysql_repl",
+    "ALTER USER cnmysql_control@localhost ACCOUNT LOCK",
+    "SET GLOBAL super_read_only = OFF",
+    "SET GLOBAL offline_mode = OFF",
+    "SET GLOBAL max_connections = 5",
+    "SET PERSIST max_connections = 5",
+    "STOP REPLICA",
+    "CHANGE REPLICATION SOURCE TO SOURCE_HOST = 'elsewhere'",
+    "RESET BINARY LOGS AND GTIDS",
+    "PURGE BINARY LOGS BEFORE NOW()",
+    "INSTALL PLUGIN x SONAME 'x.so'",
+    "FLUSH TABLES",
+    "RESTART",
+    "SHUTDOWN",
+)
+
+
+@pytest.mark.parametrize("text", BEYOND_REPLICATING)
+def test_replication_writes_reads_and_orders_nothing(server: Mysqld, module_planet: World, text: str) -> None:
+    """What the replication certificate is worth to somebody who took it out of an instance."""
+    files = module_planet.source(server)
+    with (
+        pymysql.connect(
+            host=files.host, port=files.port, user="cnmysql_repl",
+            ssl_ca=files.ca, ssl_cert=files.cert, ssl_key=files.key, ssl_verify_cert=True,
+        ) as connection,
+        connection.cursor() as cursor,
+        pytest.raises(pymysql.err.MySQLError) as caught,
+    ):  # fmt: skip
+        cursor.execute(text)
+    assert caught.value.args[0] in DENIED, caught.value
 
 
 METRICS = internal.metrics_password(CONTROL)

@@ -108,6 +108,21 @@ async def test_a_pair_that_does_not_fit_leaves_the_last_good_one_in_use(pod: Pod
     await pod.reaches(lambda r: tls(r).server == wanted, timeout=10)
 
 
+async def test_a_peer_pair_that_does_not_fit_is_not_reported_as_in_use(pod: Pod) -> None:
+    pod.start()
+    good = tls(await pod.reaches(lambda r: bool(tls(r).peer))).peer
+    one = pod.home.ca.issue(o="cnmysql-peer", dns=(HOST,), server=False)
+    other = pod.home.ca.issue(o="cnmysql-peer", dns=(HOST,), server=False)
+    Leaf(one.certificate, other.key).write(pod.home.base / "tls" / "peer")
+    manager = pod.manager
+    assert manager is not None
+    await pod.reaches(lambda _: "the peer certificate cannot be used" in manager.log(), timeout=10)
+    assert tls(await pod.status()).peer == good
+    one.write(pod.home.base / "tls" / "peer")
+    wanted = certificate_fingerprint(one.certificate)
+    await pod.reaches(lambda r: tls(r).peer == wanted, timeout=10)
+
+
 async def test_callers_of_both_cas_are_served_while_both_are_trusted(pod: Pod) -> None:
     """The client CA changes: the new operator certificate counts once it is trusted, the old one until it is not."""
     pod.start()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cnmysql.errors import Unreachable
 from cnmysql.listener import Listener
 from cnmysql.mysql.gtid import GtidSet
 from cnmysql.pki.contexts import RotatingServerContext, TlsFiles
@@ -87,6 +88,28 @@ async def test_a_renewed_certificate_is_used_after_refresh(tmp_path: Path) -> No
     answer = await peers.ask("db-2", timeout=5)
     assert isinstance(answer, Unknown) and "403" in answer.why
     ca.issue(o="cnmysql-peer", dns=("db-1.ns.svc",), server=False).write(tmp_path / "peer")
+    await peers.refresh()
+    assert isinstance(await peers.ask("db-2", timeout=5), PeerFacts)
+    await peers.close()
+    await served.close()
+
+
+@pytest.mark.parametrize("asked", [True, False], ids=["in use", "not asked yet"])
+async def test_a_pair_that_does_not_fit_takes_the_last_good_one_from_nobody(tmp_path: Path, asked: bool) -> None:
+    ca = Authority()
+    served, files = await serve(tmp_path, ca, Source())
+    peers = Loopback(files, "ns", port=served.port)
+    if asked:
+        assert isinstance(await peers.ask("db-2", timeout=5), PeerFacts)
+    else:
+        await peers.refresh()
+    good, other = files.key.read_bytes(), ca.issue(o="cnmysql-peer", dns=("db-1.ns.svc",), server=False)
+    files.key.write_bytes(other.key)
+    with pytest.raises(Unreachable, match="the peer certificate cannot be used"):
+        await peers.refresh()
+    await peers.keep_up()
+    assert isinstance(await peers.ask("db-2", timeout=5), PeerFacts)
+    files.key.write_bytes(good)
     await peers.refresh()
     assert isinstance(await peers.ask("db-2", timeout=5), PeerFacts)
     await peers.close()

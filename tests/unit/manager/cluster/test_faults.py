@@ -157,6 +157,9 @@ LEAVES = [
     ),
     ("serverTLSSecret", secret(authority("mine", 1).issue(dns=HOSTS)), "was not issued by the CA in Secret my-server"),
     ("serverTLSSecret", secret(server(cn=names.OPERATOR_CN, client=True)), "would be accepted as the operator"),
+    ("serverTLSSecret", secret(CA), "tls.crt is a CA; bring a certificate issued with it"),
+    ("replicationTLSSecret", secret(CA), "tls.crt is a CA; bring a certificate issued with it"),
+    ("operatorTLSSecret", secret(CA), "tls.crt is a CA; bring a certificate issued with it"),
     ("replicationTLSSecret", secret(replication(server=True, client=False)), "extended key usage clientAuth"),
     ("replicationTLSSecret", secret(replication(names.OPERATOR_CN, "")), "would be accepted as the operator"),
     (
