@@ -248,7 +248,6 @@ class Mysqld:
         self._initial_in_vain = run.initial and self._report.state == "starting"
         self._current = None
         self.undead = False
-        self._watchdog.unguard(run.child.pid)
         run.gone.set()
         death = Death(returncode, run.stopping, max(0, oom_kills() - run.oom_kills))
         self._note(death, last_errors(run.pipe.text()))

@@ -26,8 +26,8 @@ def spawn(
 ) -> tuple[Child, LogPipe]:
     """Start it with these arguments. `inherited`: descriptors it gets besides its output. Raises CannotRun.
 
-    It is guarded before anything else is done, so that hardly a moment is left in which only the end of process 1
-    itself (the kernel then ends the whole container) would take it along."""
+    It is guarded until it is reaped, and before anything else is done, so that hardly a moment is left in which only
+    the end of process 1 itself (the kernel then ends the whole container) would take it along."""
     pipe = LogPipe("mysqld", on_line)
     try:
         child = reaper.spawn(
@@ -41,5 +41,6 @@ def spawn(
         pipe.discard()
         raise CannotRun(f"cannot run {settings.mysqld}: {error.strerror}") from error
     watchdog.guard(child.pid)
+    child.exited.add_done_callback(lambda _: watchdog.unguard(child.pid))
     pipe.started()
     return child, pipe

@@ -71,11 +71,9 @@ class Tools:
     def spawn(self, arguments: Sequence[str]) -> tuple[Child, LogPipe]:
         """Start mysqld with these arguments. Raises ProgramFailed when it cannot be run at all."""
         try:
-            child, pipe = spawn(self.reaper, self.watchdog, self.settings, arguments, inherited=(self.lock_fd,))
+            return spawn(self.reaper, self.watchdog, self.settings, arguments, inherited=(self.lock_fd,))
         except CannotRun as error:
             raise ProgramFailed(error.message) from error
-        child.exited.add_done_callback(lambda _: self.watchdog.unguard(child.pid))
-        return child, pipe
 
     async def program(self, what: str, *arguments: str, within: float = PROGRAM_SECONDS) -> list[str]:
         """Run mysqld to its end; its output lines. Raises ProgramFailed when it fails or takes too long."""

@@ -6,7 +6,7 @@ The operator owns everything in the status except currentPrimary and its timesta
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,8 +36,16 @@ def decide(s: Snapshot, notices: tuple[Notice, ...], *, held: bool) -> Verdict:
         return Verdict("", "", ())
     applied = configuration.condition(s)
     phase, reason = _phase(s, notices, applied)
-    certificates = validity.assess(s)
-    wanted = _fields(s, phase, reason, certificates, applied)
+    certificates, room = validity.assess(s), space.condition(s)
+    wanted = _fields(s, phase, reason)
+    wanted["certificates"] = validity.status(s, certificates)
+    said = {
+        names.CONDITION_CERTIFICATES: certificates,
+        names.CONDITION_ACCOUNTS: accounts.condition(s),
+        names.CONDITION_PARAMETERS: applied,
+        names.CONDITION_STORAGE: room,
+    }
+    wanted["conditions"] = _conditions(s, phase, reason, said)
     if not isinstance(s.spec, Malformed) and not held:
         wanted["image"] = in_force(s, s.spec.image_name)
     progress, wake_after = mirror.provisioning(s)
@@ -54,7 +62,7 @@ def decide(s: Snapshot, notices: tuple[Notice, ...], *, held: bool) -> Verdict:
     if certificates is not None:
         actions += validity.events(s, certificates)
     actions += configuration.events(s, applied)
-    actions += space.events(s, space.condition(s))
+    actions += space.events(s, room)
     return Verdict(phase, reason, tuple(actions), wake_after)
 
 
@@ -174,9 +182,7 @@ def _ready(s: Snapshot, members: Iterable[str]) -> list[str]:
     return ready if s.record.current_primary else []
 
 
-def _fields(
-    s: Snapshot, phase: str, reason: str, certificates: Validity | None, applied: Condition | None
-) -> dict[str, Any]:
+def _fields(s: Snapshot, phase: str, reason: str) -> dict[str, Any]:
     members = _members(s)
     ready = _ready(s, members)
     present = facts.pods_of(s)
@@ -195,19 +201,16 @@ def _fields(
         "failedInstances": [i for i in present if facts.stuck(s, i)],
         "resizingPVC": mirror.resizing(s),
         "observedGeneration": s.generation,
-        "certificates": validity.status(s, certificates),
         "executableHashByInstance": mirror.hashes(s),
         "operatorExecutableHash": s.tree_digest,
     }
     if phase == names.PHASE_READY and not s.status.get("establishedAt"):
         fields["establishedAt"] = rfc3339(s.now)
-    fields["conditions"] = _conditions(s, phase, reason, certificates, applied)
     return fields
 
 
-def _conditions(
-    s: Snapshot, phase: str, reason: str, certificates: Validity | None, applied: Condition | None
-) -> list[Json]:
+def _conditions(s: Snapshot, phase: str, reason: str, said: Mapping[str, Condition | Validity | None]) -> list[Json]:
+    """Those of the phase, and `said` by type; one of which nothing can be said stays as it is stored."""
     established = bool(s.status.get("establishedAt"))
     ready = phase == names.PHASE_READY
     blocked = phase == names.PHASE_BLOCKED
@@ -216,17 +219,8 @@ def _conditions(
         names.CONDITION_PROGRESSING: (not ready and not blocked, phase, reason),
         names.CONDITION_DEGRADED: (phase == names.PHASE_DEGRADED or (blocked and established), phase, reason),
     }
-    if certificates is not None:
-        wanted[names.CONDITION_CERTIFICATES] = (certificates.holds, certificates.reason, certificates.message)
+    wanted |= {kind: (found.holds, found.reason, found.message) for kind, found in said.items() if found is not None}
     before = {c["type"]: c for c in s.status.get("conditions") or ()}
-    found = accounts.condition(s)
-    if found is not None:
-        wanted[names.CONDITION_ACCOUNTS] = (found.holds, found.reason, found.message)
-    if applied is not None:
-        wanted[names.CONDITION_PARAMETERS] = (applied.holds, applied.reason, applied.message)
-    room = space.condition(s)
-    if room is not None:
-        wanted[names.CONDITION_STORAGE] = (room.holds, room.reason, room.message)
     ours = [_condition(s, before.get(kind), kind, said) for kind, said in wanted.items()]
     kept = [c for kind, c in before.items() if kind not in wanted]
     return [*ours, *kept]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import signal
-from pathlib import Path
 
 import pymysql
 import pytest
 
 from cnmysql import names
+from tests.bed.processes import start_time
 from tests.support import bed, processes, sql
 from tests.support.cluster import Cluster
 from tests.support.kube import eventually
@@ -99,7 +99,7 @@ def test_a_stuck_manager_cannot_keep_a_server_open(trio: Cluster) -> None:
         writer.wait_for_more()
         manager.kill(signal.SIGSTOP)
         try:
-            eventually(lambda: _ended(server.pid), 12, "the watchdog to kill mysqld")
+            eventually(lambda: start_time(server.pid) is None, 12, "the watchdog to kill mysqld")
         finally:
             manager.kill(signal.SIGCONT)
         trio.wait_ready(3)
@@ -153,13 +153,6 @@ def test_a_stopped_node_brings_its_instance_back(trio: Cluster, role: str) -> No
         writer.wait_for_more()
     check_whole(trio, writer.acknowledged)
     assert volumes(trio) == before
-
-
-def _ended(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
-    except FileNotFoundError:
-        return True
 
 
 def _accepts(address: str, login: sql.Login) -> bool:

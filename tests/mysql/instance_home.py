@@ -29,6 +29,7 @@ import pymysql
 from cnmysql import names
 from cnmysql.mysql.mycnf import MyCnfInput, render
 from cnmysql.mysql.version import Version
+from tests.bed.processes import start_time
 from tests.support.certs import Authority
 from tests.support.mysqld import MysqldFactory
 from tests.support.ports import free_port
@@ -264,20 +265,13 @@ def eventually(check: Callable[[], Any], what: str, within: float = 90.0) -> Any
 
 def alive(pid: int) -> bool:
     """The process exists and is not a zombie."""
-    try:
-        status = Path("/proc", str(pid), "stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return status.rpartition(")")[2].split()[0] not in ("Z", "X")
+    return start_time(pid) is not None
 
 
 def age(pid: int) -> float:
     """Seconds since the process was started; infinite when it is gone."""
-    try:
-        fields = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return math.inf
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    started = start_time(pid)
+    return math.inf if started is None else time.clock_gettime(time.CLOCK_BOOTTIME) - started / os.sysconf("SC_CLK_TCK")
 
 
 def described(pid: int) -> str:

@@ -10,6 +10,7 @@ import pymysql
 import pytest
 
 from tests.bed.images import mysql
+from tests.bed.processes import start_time
 from tests.support.certs import Authority
 from tests.support.mysqld import MYSQL_UID, MysqldError, MysqldFactory, Tls
 
@@ -88,14 +89,6 @@ def test_servers_of_a_dead_run_are_ended(mysqld_factory: MysqldFactory) -> None:
     pid = int(orphan.stdout)
     MysqldFactory().close()
     deadline = time.monotonic() + 10
-    while _alive(pid):
+    while start_time(pid) is not None:
         assert time.monotonic() < deadline
         time.sleep(0.02)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/status") as status:
-            return not any(line.startswith("State:\tZ") for line in status)
-    except FileNotFoundError:
-        return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cnmysql.protocol.report import StorageReport
 from manager.actions import Emit, PatchStatus
-from manager.cluster import space, status
+from manager.cluster import facts, space, status
 from manager.cluster.snapshot import Snapshot
 from tests.unit.manager.snapshots import Json, pod, ready, says, silent
 from tests.unit.manager.snapshots import status as with_status
@@ -30,7 +30,7 @@ def seen(s: Snapshot) -> tuple[Snapshot, list[Emit]]:
 
 
 def stored(s: Snapshot) -> Json:
-    return next((c for c in s.status["conditions"] if c["type"] == "StoragePressure"), {})
+    return facts.stored_condition(s, "StoragePressure")
 
 
 def test_nothing_is_said_before_usage_is_reported() -> None:

@@ -97,7 +97,8 @@ def test_a_users_secret_is_ordered_when_it_is_known() -> None:
 
 
 def condition(s: Snapshot) -> dict[str, Any]:
-    (found,) = [c for c in status_rule._conditions(s, "Ready", "", None, None) if c["type"] == names.CONDITION_ACCOUNTS]
+    shown = status_rule._conditions(s, "Ready", "", {names.CONDITION_ACCOUNTS: accounts.condition(s)})
+    (found,) = [c for c in shown if c["type"] == names.CONDITION_ACCOUNTS]
     return dict(found)
 
 

@@ -149,7 +149,7 @@ def refused() -> Snapshot:
 
 
 def condition(s: Snapshot) -> Json:
-    shown = status_rule._conditions(s, "Ready", "", None, configuration.condition(s))
+    shown = status_rule._conditions(s, "Ready", "", {names.CONDITION_PARAMETERS: configuration.condition(s)})
     (found,) = [c for c in shown if c["type"] == names.CONDITION_PARAMETERS]
     return dict(found)
 
